@@ -1,0 +1,99 @@
+-- Puts the capture triggers on every node of killmails: a parent's trigger does not see loads straight into a partition.
+-- CREATE TRIGGER queues every writer behind itself while it waits, so: one node per transaction, short waits, many tries,
+-- and no lock at all where nothing is missing.
+create or replace function entity_stats.unguarded()
+returns table (node regclass, missing text[])
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select
+        tree.relid as node,
+        array_agg(needed.name order by needed.name) as missing
+    from pg_partition_tree('public.killmails') as tree
+    cross join (
+        values
+            ('trigger_update_entity_stats_on_insert', 'public.update_entity_stats_on_insert()'::regprocedure),
+            ('trigger_update_entity_stats_on_update', 'entity_stats.capture_update()'::regprocedure),
+            ('trigger_update_entity_stats_on_delete', 'entity_stats.capture_delete()'::regprocedure),
+            ('trigger_update_entity_stats_on_truncate', 'entity_stats.capture_truncate()'::regprocedure)
+    ) as needed (name, handler)
+    where not exists (
+        select 1
+        from pg_trigger as t
+        where
+            t.tgrelid = tree.relid
+            and t.tgname = needed.name
+            and t.tgfoid = needed.handler
+            and t.tgenabled in ('O', 'A')
+    )
+    group by tree.relid;
+end;
+
+comment on function entity_stats.unguarded() is 'Nodes of killmails whose capture triggers are missing or disabled.';
+
+create or replace function entity_stats.guard_node(node regclass)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
+as $$
+begin
+    execute format(
+        'create or replace trigger trigger_update_entity_stats_on_insert after insert on %1$s '
+        'referencing new table as arrived for each statement execute function public.update_entity_stats_on_insert()', node
+    );
+    execute format(
+        'create or replace trigger trigger_update_entity_stats_on_update after update on %1$s '
+        'referencing old table as gone new table as arrived for each statement execute function entity_stats.capture_update()', node
+    );
+    execute format(
+        'create or replace trigger trigger_update_entity_stats_on_delete after delete on %1$s '
+        'referencing old table as gone for each statement execute function entity_stats.capture_delete()', node
+    );
+    execute format(
+        'create or replace trigger trigger_update_entity_stats_on_truncate before truncate on %1$s '
+        'for each statement execute function entity_stats.capture_truncate()', node
+    );
+    return true;
+exception
+    when lock_not_available then
+        return false;
+end
+$$;
+
+comment on function entity_stats.guard_node(regclass) is 'Creates the capture triggers of one node; false when its writers did not let go within 200 ms.';
+
+create or replace procedure entity_stats.guard_killmails(patience interval default '10 minutes')
+language plpgsql
+as $$
+declare
+    deadline constant timestamptz := pg_catalog.clock_timestamp() operator(pg_catalog.+) patience;
+    target regclass;
+    guarded boolean;
+    tries integer;
+begin
+    for target in select u.node from entity_stats.unguarded() as u loop
+        tries := 0;
+        loop
+            guarded := entity_stats.guard_node(target);
+            commit;
+            exit when guarded;
+
+            tries := tries + 1;
+            if pg_catalog.clock_timestamp() > deadline then
+                raise exception 'writers of % left no moment to create its triggers within %', target, patience
+                    using errcode = 'lock_not_available',
+                        hint = 'Find the long transaction in pg_stat_activity, wait for it to end, then deploy again.';
+            end if;
+            if tries % 25 = 0 then
+                raise notice 'Waiting for the writers of % (% tries)', target, tries;
+            end if;
+            perform pg_catalog.pg_sleep(0.2 + pg_catalog.random() * 0.6);
+        end loop;
+        raise notice 'Guarded %', target;
+    end loop;
+end
+$$;
+
+comment on procedure entity_stats.guard_killmails(interval) is
+'Creates missing capture triggers on every node of killmails, each in its own transaction; nothing to do takes no lock. patience: how long to try in all.';

@@ -1,0 +1,36 @@
+-- The cache read as deltas, one row per entity and period: the one place that reads its columns back.
+create or replace function entity_stats.cached()
+returns setof entity_stats.delta
+language sql stable
+begin atomic
+    select
+        c."entityType",
+        c."entityId",
+        p.*,
+        case when p.bit = 1 then c."lastKillTime" end as "lastKillTime",
+        case when p.bit = 1 then c."lastLossTime" end as "lastLossTime",
+        null::timestamp as "staleKillTime",
+        null::timestamp as "staleLossTime"
+    from public.entity_stats_cache as c
+    cross join lateral (
+        values
+            (
+                1, c."killsAll", c."lossesAll", c."iskDestroyedAll", c."iskLostAll",
+                c."soloKillsAll", c."soloLossesAll", c."npcKillsAll", c."npcLossesAll"
+            ),
+            (
+                2, c."kills90d", c."losses90d", c."iskDestroyed90d", c."iskLost90d",
+                c."soloKills90d", c."soloLosses90d", c."npcKills90d", c."npcLosses90d"
+            ),
+            (
+                4, c."kills30d", c."losses30d", c."iskDestroyed30d", c."iskLost30d",
+                c."soloKills30d", c."soloLosses30d", c."npcKills30d", c."npcLosses30d"
+            ),
+            (
+                8, c."kills14d", c."losses14d", c."iskDestroyed14d", c."iskLost14d",
+                c."soloKills14d", c."soloLosses14d", c."npcKills14d", c."npcLosses14d"
+            )
+    ) as p (bit, kills, losses, "iskDestroyed", "iskLost", "soloKills", "soloLosses", "npcKills", "npcLosses");
+end;
+
+comment on function entity_stats.cached() is 'The cache as deltas, one per entity and period; times with all-time only. Inlined into the calling query.';

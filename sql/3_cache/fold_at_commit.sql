@@ -1,0 +1,67 @@
+-- The fold at COMMIT. The insert of a ticket does nothing but touch it, and that update is what folds: the fold is then the
+-- last in the queue of deferred events, behind deferred constraints of the site, and survives SET CONSTRAINTS ALL IMMEDIATE.
+create or replace function entity_stats.postpone_fold()
+returns trigger
+language plpgsql security definer -- the ingesting role has no right on tickets
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    set constraints entity_stats.fold_at_commit deferred;
+    update entity_stats.ticket as t set due = true where t.xid = new.xid;
+    return null;
+end
+$$;
+
+comment on function entity_stats.postpone_fold() is 'Deferred trigger of a new ticket: queues the fold behind everything that is already deferred.';
+
+create or replace function entity_stats.fold_at_commit()
+returns trigger
+language plpgsql security definer -- the ingesting role has no right on ledger and cache
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+    most constant integer := 500; -- killmails: 100,000 in one COMMIT stalled everybody else for seconds
+    reason text;
+begin
+    if current_query() ~* '^\s*prepare\s+transaction' then
+        reason := 'prepared transaction'; -- would hold its row locks until somebody finishes it
+    elsif (select count(*) > most from (select from entity_stats.ledger as l where l.xid = new.xid and not l.folded limit most + 1) as own) then
+        reason := format('more than %s killmails', most);
+    else
+        begin
+            perform entity_stats.fold(new.xid, most);
+        exception
+            when others or query_canceled then
+                -- An ingest must never fail because of the cache: the facts stay in the ledger for a later fold.
+                reason := format('%s: %s', sqlstate, sqlerrm);
+                raise log 'entity stats cache: fold left pending (%)', reason;
+        end;
+    end if;
+
+    if reason is not null then
+        insert into entity_stats.parked (xid, reason) values (new.xid, reason);
+    end if;
+
+    delete from entity_stats.ticket as t where t.xid = new.xid;
+    return null;
+end
+$$;
+
+comment on function entity_stats.fold_at_commit() is 'Deferred trigger of a due ticket: folds this transaction''s facts, or parks them. Never raises.';
+
+do $$
+begin
+    if not exists (select from pg_catalog.pg_trigger as t where t.tgrelid = 'entity_stats.ticket'::regclass and t.tgname = 'fold_at_commit') then
+        create constraint trigger postpone_fold
+        after insert on entity_stats.ticket
+        deferrable initially deferred
+        for each row execute function entity_stats.postpone_fold();
+
+        create constraint trigger fold_at_commit
+        after update on entity_stats.ticket
+        deferrable initially deferred
+        for each row execute function entity_stats.fold_at_commit();
+    end if;
+end
+$$;

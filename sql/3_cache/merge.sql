@@ -1,0 +1,120 @@
+-- The only writer of the cache: applies deltas in one upsert in the one global key order, so that no two writers can deadlock.
+-- Alliances, the hottest rows, are locked last and so for the shortest time.
+create or replace function entity_stats.merge(deltas entity_stats.delta [])
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+declare
+    merged bigint;
+begin
+    insert into public.entity_stats_cache as c
+    select summed.*
+    from (
+        select
+            d."entityId",
+            d."entityType",
+            coalesce(sum(d.kills) filter (where d.periods & 1 <> 0), 0) as "killsAll",
+            coalesce(sum(d.losses) filter (where d.periods & 1 <> 0), 0) as "lossesAll",
+            coalesce(sum(d."iskDestroyed") filter (where d.periods & 1 <> 0), 0) as "iskDestroyedAll",
+            coalesce(sum(d."iskLost") filter (where d.periods & 1 <> 0), 0) as "iskLostAll",
+            coalesce(sum(d."soloKills") filter (where d.periods & 1 <> 0), 0) as "soloKillsAll",
+            coalesce(sum(d."soloLosses") filter (where d.periods & 1 <> 0), 0) as "soloLossesAll",
+            coalesce(sum(d."npcKills") filter (where d.periods & 1 <> 0), 0) as "npcKillsAll",
+            coalesce(sum(d."npcLosses") filter (where d.periods & 1 <> 0), 0) as "npcLossesAll",
+            coalesce(sum(d.kills) filter (where d.periods & 2 <> 0), 0) as "kills90d",
+            coalesce(sum(d.losses) filter (where d.periods & 2 <> 0), 0) as "losses90d",
+            coalesce(sum(d."iskDestroyed") filter (where d.periods & 2 <> 0), 0) as "iskDestroyed90d",
+            coalesce(sum(d."iskLost") filter (where d.periods & 2 <> 0), 0) as "iskLost90d",
+            coalesce(sum(d."soloKills") filter (where d.periods & 2 <> 0), 0) as "soloKills90d",
+            coalesce(sum(d."soloLosses") filter (where d.periods & 2 <> 0), 0) as "soloLosses90d",
+            coalesce(sum(d."npcKills") filter (where d.periods & 2 <> 0), 0) as "npcKills90d",
+            coalesce(sum(d."npcLosses") filter (where d.periods & 2 <> 0), 0) as "npcLosses90d",
+            coalesce(sum(d.kills) filter (where d.periods & 4 <> 0), 0) as "kills30d",
+            coalesce(sum(d.losses) filter (where d.periods & 4 <> 0), 0) as "losses30d",
+            coalesce(sum(d."iskDestroyed") filter (where d.periods & 4 <> 0), 0) as "iskDestroyed30d",
+            coalesce(sum(d."iskLost") filter (where d.periods & 4 <> 0), 0) as "iskLost30d",
+            coalesce(sum(d."soloKills") filter (where d.periods & 4 <> 0), 0) as "soloKills30d",
+            coalesce(sum(d."soloLosses") filter (where d.periods & 4 <> 0), 0) as "soloLosses30d",
+            coalesce(sum(d."npcKills") filter (where d.periods & 4 <> 0), 0) as "npcKills30d",
+            coalesce(sum(d."npcLosses") filter (where d.periods & 4 <> 0), 0) as "npcLosses30d",
+            coalesce(sum(d.kills) filter (where d.periods & 8 <> 0), 0) as "kills14d",
+            coalesce(sum(d.losses) filter (where d.periods & 8 <> 0), 0) as "losses14d",
+            coalesce(sum(d."iskDestroyed") filter (where d.periods & 8 <> 0), 0) as "iskDestroyed14d",
+            coalesce(sum(d."iskLost") filter (where d.periods & 8 <> 0), 0) as "iskLost14d",
+            coalesce(sum(d."soloKills") filter (where d.periods & 8 <> 0), 0) as "soloKills14d",
+            coalesce(sum(d."soloLosses") filter (where d.periods & 8 <> 0), 0) as "soloLosses14d",
+            coalesce(sum(d."npcKills") filter (where d.periods & 8 <> 0), 0) as "npcKills14d",
+            coalesce(sum(d."npcLosses") filter (where d.periods & 8 <> 0), 0) as "npcLosses14d",
+            max(d."lastKillTime") as "lastKillTime",
+            max(d."lastLossTime") as "lastLossTime",
+            now() at time zone 'UTC' as "updatedAt"
+        from unnest(deltas) as d
+        group by d."entityId", d."entityType"
+    ) as summed
+    order by summed."entityType" collate "C" desc, summed."entityId"
+    on conflict ("entityId", "entityType") do update
+    set
+        "killsAll" = c."killsAll" + excluded."killsAll",
+        "lossesAll" = c."lossesAll" + excluded."lossesAll",
+        "iskDestroyedAll" = c."iskDestroyedAll" + excluded."iskDestroyedAll",
+        "iskLostAll" = c."iskLostAll" + excluded."iskLostAll",
+        "soloKillsAll" = c."soloKillsAll" + excluded."soloKillsAll",
+        "soloLossesAll" = c."soloLossesAll" + excluded."soloLossesAll",
+        "npcKillsAll" = c."npcKillsAll" + excluded."npcKillsAll",
+        "npcLossesAll" = c."npcLossesAll" + excluded."npcLossesAll",
+        "kills90d" = c."kills90d" + excluded."kills90d",
+        "losses90d" = c."losses90d" + excluded."losses90d",
+        "iskDestroyed90d" = c."iskDestroyed90d" + excluded."iskDestroyed90d",
+        "iskLost90d" = c."iskLost90d" + excluded."iskLost90d",
+        "soloKills90d" = c."soloKills90d" + excluded."soloKills90d",
+        "soloLosses90d" = c."soloLosses90d" + excluded."soloLosses90d",
+        "npcKills90d" = c."npcKills90d" + excluded."npcKills90d",
+        "npcLosses90d" = c."npcLosses90d" + excluded."npcLosses90d",
+        "kills30d" = c."kills30d" + excluded."kills30d",
+        "losses30d" = c."losses30d" + excluded."losses30d",
+        "iskDestroyed30d" = c."iskDestroyed30d" + excluded."iskDestroyed30d",
+        "iskLost30d" = c."iskLost30d" + excluded."iskLost30d",
+        "soloKills30d" = c."soloKills30d" + excluded."soloKills30d",
+        "soloLosses30d" = c."soloLosses30d" + excluded."soloLosses30d",
+        "npcKills30d" = c."npcKills30d" + excluded."npcKills30d",
+        "npcLosses30d" = c."npcLosses30d" + excluded."npcLosses30d",
+        "kills14d" = c."kills14d" + excluded."kills14d",
+        "losses14d" = c."losses14d" + excluded."losses14d",
+        "iskDestroyed14d" = c."iskDestroyed14d" + excluded."iskDestroyed14d",
+        "iskLost14d" = c."iskLost14d" + excluded."iskLost14d",
+        "soloKills14d" = c."soloKills14d" + excluded."soloKills14d",
+        "soloLosses14d" = c."soloLosses14d" + excluded."soloLosses14d",
+        "npcKills14d" = c."npcKills14d" + excluded."npcKills14d",
+        "npcLosses14d" = c."npcLosses14d" + excluded."npcLosses14d",
+        "lastKillTime" = greatest(c."lastKillTime", excluded."lastKillTime"),
+        "lastLossTime" = greatest(c."lastLossTime", excluded."lastLossTime"),
+        "updatedAt" = excluded."updatedAt";
+
+    get diagnostics merged = row_count;
+
+    -- The newest killmail of an entity went: look for the one before it. A new statement, because only now are the rows
+    -- locked: what was committed until here is seen, what comes later waits for us and raises the time itself.
+    if exists (select from unnest(deltas) as d where num_nonnulls(d."staleKillTime", d."staleLossTime") > 0) then
+        update public.entity_stats_cache as c
+        set
+            "lastKillTime" = entity_stats.last_time(c."entityType", c."entityId", true),
+            "lastLossTime" = entity_stats.last_time(c."entityType", c."entityId", false)
+        from (
+            select d."entityType", d."entityId", max(d."staleKillTime") as kill, max(d."staleLossTime") as loss
+            from unnest(deltas) as d
+            group by d."entityType", d."entityId"
+        ) as stale
+        where
+            c."entityId" = stale."entityId"
+            and c."entityType" = stale."entityType"
+            and (stale.kill >= c."lastKillTime" or stale.loss >= c."lastLossTime");
+    end if;
+
+    return merged;
+end
+$$;
+
+comment on function entity_stats.merge(entity_stats.delta []) is
+'Adds deltas to the cache, creating missing rows; returns how many entities it wrote. READ COMMITTED only.';

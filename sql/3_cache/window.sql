@@ -1,0 +1,20 @@
+-- The four periods and where each begins. A killmail exactly on a cutoff is in the window.
+create table if not exists entity_stats.window (
+    period text collate "C" primary key,
+    bit integer not null unique,
+    days integer,
+    cutoff timestamptz not null
+);
+
+insert into entity_stats.window (period, bit, days, cutoff)
+values
+    ('all', 1, null, '-infinity'),
+    ('90d', 2, 90, '-infinity'),
+    ('30d', 4, 30, '-infinity'),
+    ('14d', 8, 14, '-infinity')
+on conflict do nothing;
+
+comment on table entity_stats.window is 'Periods of the cache. Cutoffs move forward by ageing only; changed under the gate.';
+comment on column entity_stats.window.bit is 'Place of the period in the bit mask of entity_stats.delta.periods.';
+comment on column entity_stats.window.days is 'Length in days; null for all-time.';
+comment on column entity_stats.window.cutoff is 'Killmails at or after it count in the period.';

@@ -1,0 +1,214 @@
+-- The finish: adds what the phases have not seen, writes the truth to the cache range by range, and declares it ready.
+create or replace function entity_stats.absorb(most integer)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    facts entity_stats.ledger [];
+begin
+    select array_agg(l)
+    into facts
+    from (
+        select e.*
+        from entity_stats.ledger as e
+        where not e.absorbed
+        order by e.xid, e.fact
+        limit most
+    ) as l;
+
+    insert into entity_stats.staged
+    select
+        d."entityType", d."entityId", w.bit, d.kills, d.losses, d."iskDestroyed", d."iskLost",
+        d."soloKills", d."soloLosses", d."npcKills", d."npcLosses",
+        d."lastKillTime", d."lastLossTime", d."staleKillTime", d."staleLossTime"
+    from unnest(facts) as f
+    cross join lateral entity_stats.deltas(array[f]) as d
+    inner join entity_stats.window as w on d.periods & w.bit <> 0
+    inner join entity_stats.phase as p
+        on
+            w.period = p.period
+            and d."entityType" = p."entityType"
+            and f."killmailTime" >= p."fromTime"
+            and (p."toTime" is null or f."killmailTime" < p."toTime")
+    where not pg_visible_in_snapshot(f.xid, p.snapshot);
+
+    -- A fact that no fold has applied yet stays pending for the fold, unless folds have not begun: then the staging has it.
+    delete from entity_stats.ledger as l
+    using unnest(facts) as f
+    where l.xid = f.xid and l.fact = f.fact and (l.folded or not (select s.folding from entity_stats.state as s));
+
+    update entity_stats.ledger as l
+    set absorbed = true
+    from unnest(facts) as f
+    where l.xid = f.xid and l.fact = f.fact;
+
+    return coalesce(cardinality(facts), 0);
+end
+$$;
+
+comment on function entity_stats.absorb(integer) is
+'Under the gate: takes up to most facts into the staging, as far as the phases have not seen them; returns how many it looked at.';
+
+create or replace function entity_stats.absorb_some(most integer)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    lock table public.killmails in access share mode;
+    perform entity_stats.close_gate();
+    return entity_stats.absorb(most);
+end
+$$;
+
+comment on function entity_stats.absorb_some(integer) is 'absorb() in a transaction of its own.';
+
+create or replace function entity_stats.open_folding()
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    now_state entity_stats.state;
+    undone bigint;
+begin
+    lock table public.killmails in access share mode;
+    perform entity_stats.close_gate();
+    select s.* into now_state from entity_stats.state as s;
+    select count(*) into undone from entity_stats.phase as p where p.snapshot is null;
+
+    if exists (select from entity_stats.invalidation) then
+        raise exception 'killmails changed under the backfill: %', (select min(i.reason) from entity_stats.invalidation as i)
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Run the backfill again: it starts anew.';
+    elsif now_state.status <> 'backfilling' and not now_state.retaining then
+        return false;
+    elsif undone > 0 then
+        raise exception '% slices of the backfill are not done', undone
+            using errcode = 'object_not_in_prerequisite_state', hint = 'call entity_stats.backfill(): it resumes at the first of them.';
+    elsif now_state.folding then
+        return true;
+    end if;
+
+    while entity_stats.absorb(1000) > 0 loop
+        null;
+    end loop;
+
+    delete from entity_stats.parked;
+    update entity_stats.state as s set folding = true, retaining = true;
+    return true;
+end
+$$;
+
+comment on function entity_stats.open_folding() is
+'Under the gate: absorbs the last facts and lets folds write to the cache from now on; false when there is nothing to finish.';
+
+create or replace function entity_stats.finish_range(most integer)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+    from_id bigint;
+    to_id bigint;
+    net entity_stats.delta [];
+begin
+    lock table public.killmails in access share mode;
+    perform entity_stats.close_gate();
+
+    if exists (select from entity_stats.invalidation) then
+        raise exception 'killmails changed under the backfill: %', (select min(i.reason) from entity_stats.invalidation as i)
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Run the backfill again: it starts anew.';
+    elsif not (select s.retaining from entity_stats.state as s) then
+        return null;
+    end if;
+
+    while entity_stats.absorb(1000) > 0 loop
+        null;
+    end loop;
+
+    select coalesce(s."finishedTo", -9223372036854775808) into from_id from entity_stats.state as s;
+
+    select max(e."entityId") + 1 into to_id
+    from (
+        (select s."entityId" from entity_stats.staged as s where s."entityId" >= from_id order by s."entityId" limit most)
+        union all
+        (select c."entityId" from public.entity_stats_cache as c where c."entityId" >= from_id order by c."entityId" limit most)
+        order by "entityId"
+        limit most
+    ) as e;
+
+    if to_id is null then
+        update entity_stats.state as s
+        set status = 'ready', retaining = false, "readyAt" = clock_timestamp(), "finishedTo" = null;
+        delete from entity_stats.ledger as l where l.folded;
+        truncate entity_stats.staged;
+        return null;
+    end if;
+
+    -- Facts that are pending and absorbed will be folded after us, so the row must not have them yet; facts committed since
+    -- the absorption are neither staged nor subtracted.
+    select array(select d from entity_stats.drift(staging => true) as d where d."entityId" >= from_id and d."entityId" < to_id)
+    into net;
+
+    update entity_stats.state as s set "finishedTo" = to_id;
+
+    return entity_stats.merge(net);
+end
+$$;
+
+comment on function entity_stats.finish_range(integer) is
+'Writes the next range of entities, about most staged rows wide, in one short transaction under the gate; null when the cache became ready.';
+
+create or replace procedure entity_stats.backfill_finish()
+language plpgsql
+as $$
+declare
+    begun constant timestamptz := pg_catalog.clock_timestamp();
+    reported timestamptz := begun;
+    written bigint;
+    total bigint := 0;
+    seen bigint;
+begin
+    if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'backfill_finish() works in READ COMMITTED only'
+            using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';
+    end if;
+
+    create index if not exists staged_entity on entity_stats.staged ("entityId");
+    commit;
+
+    loop
+        seen := entity_stats.absorb_some(1000);
+        commit;
+        exit when seen < 1000;
+    end loop;
+
+    if not entity_stats.open_folding() then
+        raise notice 'Nothing to finish: no backfill is running';
+        return;
+    end if;
+    commit;
+
+    loop
+        written := entity_stats.finish_range(5000);
+        commit;
+        exit when written is null;
+
+        total := total + written;
+        if pg_catalog.clock_timestamp() - reported > interval '5 seconds' then
+            raise notice '  % entities written', pg_catalog.to_char(total, 'FM999,999,999,990');
+            reported := pg_catalog.clock_timestamp();
+        end if;
+    end loop;
+
+    raise notice 'Finished: wrote % entities in % ms',
+        pg_catalog.to_char(total, 'FM999,999,999,990'),
+        pg_catalog.to_char(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - begun) * 1000, 'FM999,999,999,990');
+end
+$$;
+
+comment on procedure entity_stats.backfill_finish() is
+'Turns the staged phases into the ready cache while killmails keep arriving; killed and called again, it goes on where it stopped.';

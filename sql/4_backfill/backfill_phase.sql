@@ -1,0 +1,117 @@
+-- One phase: the totals of one entity type in one period, slice by slice, straight from the source into the staging.
+create or replace function entity_stats.build_slice(in_period text, in_type text, in_slice integer)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+set jit = off
+set work_mem = '256MB'
+as $$
+declare
+    todo entity_stats.phase;
+    built bigint;
+begin
+    -- Before the snapshot: a TRUNCATE in between would be read as a table that had always been empty.
+    lock table public.killmails in access share mode;
+
+    begin
+        select p.* into todo
+        from entity_stats.phase as p
+        where p.period = in_period and p."entityType" = in_type and p.slice = in_slice
+        for update nowait;
+    exception
+        when lock_not_available then
+            raise exception 'another session is building the % of period %', in_type, in_period
+                using errcode = 'lock_not_available',
+                    hint = 'Let it finish, or end it with pg_terminate_backend(), then run the backfill again: it resumes.';
+    end;
+
+    if todo.snapshot is not null then
+        return 0;
+    end if;
+    if exists (select from entity_stats.invalidation) then
+        raise exception 'killmails changed under the backfill: %', (select min(i.reason) from entity_stats.invalidation as i)
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Run the backfill again: it starts anew.';
+    end if;
+
+    -- One statement, one snapshot: what the totals have seen is what the phase says they have seen.
+    with seen as (
+        update entity_stats.phase as p
+        set snapshot = pg_current_snapshot()
+        where p.period = in_period and p."entityType" = in_type and p.slice = in_slice
+    )
+
+    insert into entity_stats.staged
+    select
+        t."entityType", t."entityId", w.bit, t.kills, t.losses, t."iskDestroyed", t."iskLost",
+        t."soloKills", t."soloLosses", t."npcKills", t."npcLosses", t."lastKillTime", t."lastLossTime", null, null
+    from entity_stats.totals(todo."fromTime", todo."toTime") as t
+    cross join entity_stats.window as w
+    where t."entityType" = in_type and w.period = in_period;
+
+    get diagnostics built = row_count;
+
+    update entity_stats.phase as p
+    set entities = built, "finishedAt" = clock_timestamp()
+    where p.period = in_period and p."entityType" = in_type and p.slice = in_slice;
+
+    return built;
+end
+$$;
+
+comment on function entity_stats.build_slice(text, text, integer) is
+'Builds one slice in one transaction unless it is built already; returns the number of entities it staged.';
+
+create or replace procedure entity_stats.backfill_phase(period text, entity_type text)
+language plpgsql
+as $$
+declare
+    begun constant timestamptz := pg_catalog.clock_timestamp();
+    todo record;
+    entities bigint;
+    slices bigint;
+begin
+    if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'backfill_phase() works in READ COMMITTED only'
+            using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';
+    end if;
+
+    select count(*) into slices
+    from entity_stats.phase as p
+    where p.period = backfill_phase.period and p."entityType" = backfill_phase.entity_type;
+
+    if slices = 0 then
+        raise exception 'no backfill of % in period % has begun', entity_type, period
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = 'call entity_stats.backfill_begin() first; periods are all, 90d, 30d, 14d, types character, corporation, alliance.';
+    end if;
+
+    for todo in
+        select p.slice, p."fromTime", p."toTime"
+        from entity_stats.phase as p
+        where p.period = backfill_phase.period and p."entityType" = backfill_phase.entity_type and p.snapshot is null
+        order by p.slice
+    loop
+        entities := entity_stats.build_slice(period, entity_type, todo.slice);
+        commit;
+        if slices > 1 then
+            raise notice '  slice % of %, killmails before %: % %s', todo.slice, slices, coalesce(todo."toTime"::text, 'now'),
+                pg_catalog.to_char(entities, 'FM999,999,999,990'), entity_type;
+        end if;
+    end loop;
+
+    select count(distinct s."entityId") into entities
+    from entity_stats.staged as s
+    inner join entity_stats.window as w on s.periods = w.bit
+    where w.period = backfill_phase.period and s."entityType" = backfill_phase.entity_type;
+
+    raise notice 'Backfilled % %s (%) in % ms',
+        pg_catalog.to_char(entities, 'FM999,999,999,990'),
+        entity_type,
+        case period when 'all' then 'all-time' else period end,
+        pg_catalog.to_char(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - begun) * 1000, 'FM999,999,999,990');
+end
+$$;
+
+comment on procedure entity_stats.backfill_phase(text, text) is
+'Stages one phase of the running backfill, committing slice by slice; finished slices are not done again. period: all, 90d, 30d, 14d; entity_type: character, corporation, alliance.';

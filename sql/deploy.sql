@@ -1,0 +1,59 @@
+-- THE order. psql reads it with \ir; the DAGs' deploy task reads the same lines. One transaction creates everything but the
+-- triggers on killmails, which follow one node at a time because each of them waits for that node's writers.
+--   psql -v ON_ERROR_STOP=1 -f sql/deploy.sql
+begin;
+
+-- what we need of killmails: its facts, exact ISK
+\ir 1_source/preflight.sql
+\ir 1_source/schema.sql
+\ir 1_source/isk.sql
+\ir 1_source/killmail.sql
+\ir 1_source/killmail_party.sql
+\ir 1_source/totals.sql
+
+-- triggers: write signed facts, nothing else
+\ir 2_capture/ledger.sql
+\ir 2_capture/queue.sql
+\ir 2_capture/invalidation.sql
+\ir 2_capture/captures.sql
+\ir 2_capture/enlist.sql
+\ir 2_capture/update_entity_stats_on_insert.sql
+\ir 2_capture/capture_delete.sql
+\ir 2_capture/capture_update.sql
+\ir 2_capture/capture_truncate.sql
+\ir 2_capture/guard_killmails.sql
+
+-- table, state, the one fold
+\ir 3_cache/entity_stats_cache.sql
+\ir 3_cache/window.sql
+\ir 3_cache/state.sql
+\ir 3_cache/delta.sql
+\ir 3_cache/deltas.sql
+\ir 3_cache/pending.sql
+\ir 3_cache/cached.sql
+\ir 3_cache/last_time.sql
+\ir 3_cache/merge.sql
+\ir 3_cache/fold.sql
+\ir 3_cache/fold_at_commit.sql
+\ir 3_cache/fold_pending.sql
+
+-- phases, snapshots, finish; truth against cache
+\ir 4_backfill/build.sql
+\ir 4_backfill/close_gate.sql
+\ir 4_backfill/truth.sql
+\ir 4_backfill/drift.sql
+\ir 4_backfill/differences.sql
+\ir 4_backfill/backfill_begin.sql
+\ir 4_backfill/backfill_phase.sql
+\ir 4_backfill/backfill_finish.sql
+\ir 4_backfill/backfill.sql
+
+-- views, read API
+\ir 6_reads/status.sql
+
+-- roles, grants, revokes
+\ir 8_access/roles.sql
+
+commit;
+
+call entity_stats.guard_killmails();
