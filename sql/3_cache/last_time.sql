@@ -1,21 +1,30 @@
--- When an entity last killed or lost, from the source: an index lookup per side.
-create or replace function entity_stats.last_time(entity_type text, entity_id bigint, attacker boolean)
+-- When an entity last killed or lost, from the source: an index lookup per side, in the newest partitions first.
+create or replace function entity_stats.last_time(entity_type text, entity_id bigint, attacker boolean, until timestamp)
 returns timestamp
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_custom_plan -- with the values in the plan, one index of few partitions answers
 as $$
+declare
+    reach interval;
+    to_time constant timestamptz := until at time zone 'UTC';
+    found_time timestamptz;
 begin
-    return (
-        select max(p."killmailTime") at time zone 'UTC'
+    foreach reach in array array[interval '14 days', interval '180 days', interval '100 years'] loop
+        select max(p."killmailTime") into found_time
         from entity_stats.killmail_party() as p
         where
             p."entityType" = last_time.entity_type
             and p."entityId" = last_time.entity_id
             and p.attacker = last_time.attacker
-    );
+            and p."killmailTime" <= to_time
+            and p."killmailTime" >= to_time - reach;
+        exit when found_time is not null;
+    end loop;
+
+    return found_time at time zone 'UTC';
 end
 $$;
 
-comment on function entity_stats.last_time(text, bigint, boolean) is
-'Time (UTC) of the newest kill (attacker true) or loss of an entity; null if none. Planned anew each time, so that one index of killmails answers.';
+comment on function entity_stats.last_time(text, bigint, boolean, timestamp) is
+'Time (UTC) of the newest kill (attacker true) or loss of an entity not after until (UTC); null if none.';

@@ -99,8 +99,16 @@ begin
     if exists (select from unnest(deltas) as d where num_nonnulls(d."staleKillTime", d."staleLossTime") > 0) then
         update public.entity_stats_cache as c
         set
-            "lastKillTime" = entity_stats.last_time(c."entityType", c."entityId", true),
-            "lastLossTime" = entity_stats.last_time(c."entityType", c."entityId", false)
+            "lastKillTime" = case
+                when c."killsAll" = 0 then null
+                when stale.kill >= c."lastKillTime" then entity_stats.last_time(c."entityType", c."entityId", true, stale.kill)
+                else c."lastKillTime"
+            end,
+            "lastLossTime" = case
+                when c."lossesAll" = 0 then null
+                when stale.loss >= c."lastLossTime" then entity_stats.last_time(c."entityType", c."entityId", false, stale.loss)
+                else c."lastLossTime"
+            end
         from (
             select d."entityType", d."entityId", max(d."staleKillTime") as kill, max(d."staleLossTime") as loss
             from unnest(deltas) as d

@@ -1,0 +1,89 @@
+# The project's commands. `make help` lists them; CI and the pre-commit hooks call the same ones.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Make hands what the command line sets (`make demo ROWS=50000`) to the programs as environment variables.
+# PG: version of the embedded server, 16 or 18. PG_BIN: folder of another PostgreSQL server's binaries.
+# ROWS, CSV, AS_OF: what the demo loads and the moment it takes for now. ARGS: more arguments for pytest.
+ARGS ?=
+
+.PHONY: help
+help: ## List the commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo '  Variables: PG=16|18  PG_BIN=DIR  ROWS=N  CSV=FILE  AS_OF=TIME  ARGS=pytest-arguments  PYTHON=python3.12'
+
+.PHONY: venv
+venv: $(STAMP) ## Install everything into .venv
+
+$(STAMP): requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}: choose another with make PYTHON=...")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt --constraint constraints.txt
+	@touch $@
+
+.PHONY: demo
+demo: $(STAMP) ## Fill the cache while killmails keep arriving, by a real Airflow, and compare every cell
+	$(BIN)/python -m demo.run
+
+.PHONY: test
+test: lint ## Lint, then all tests on the embedded server
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-pg
+test-pg: $(STAMP) ## The same tests on a real server's binaries: make test-pg PG_BIN=/usr/lib/postgresql/15/bin
+	@[ -n "$${PG_BIN:-}" ] || { echo 'Say which server: make test-pg PG_BIN=/usr/lib/postgresql/15/bin' >&2; exit 2; }
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## Check Python, SQL and the SQL inside PL/pgSQL bodies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar sql tests
+	$(BIN)/python .ci/embedded_sql.py
+
+.PHONY: format
+format: $(STAMP) ## Format Python and mend what the linters can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/sqlfluff fix --processes 2 --disable-progress-bar sql tests
+
+.PHONY: up
+up: $(STAMP) ## Start the demo's world and leave it running, the Airflow UI on localhost
+	$(BIN)/python -m demo.world up
+
+.PHONY: down
+down: $(STAMP) ## Stop what `make up` started
+	$(BIN)/python -m demo.world down
+
+.PHONY: deploy
+deploy: ## Deploy to the database named by DATABASE_URL, with psql
+	@[ -n "$${DATABASE_URL:-}" ] || { echo 'Say which database: make deploy DATABASE_URL=postgresql://user@host:5432/killboard' >&2; exit 2; }
+	@psql "$$DATABASE_URL" --no-psqlrc -v ON_ERROR_STOP=1 -f sql/deploy.sql
+
+.PHONY: bench
+bench: $(STAMP) ## Measure what the documentation quotes
+	$(BIN)/python -m tests.benchmarks
+
+.PHONY: lock
+lock: ## Renew constraints.txt from requirements.txt
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header requirements.txt --output-file constraints.txt
+	rm -rf $(VENV)-lock
+
+.PHONY: clean
+clean: ## Remove what these commands made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Behaviour against real PostgreSQL; the folders mirror those of the project."""
