@@ -25,8 +25,10 @@ begin;
 
 -- table, state, the one fold
 \ir 3_cache/entity_stats_cache.sql
+\ir 3_cache/run.sql
 \ir 3_cache/window.sql
 \ir 3_cache/state.sql
+\ir 3_cache/past.sql
 \ir 3_cache/delta.sql
 \ir 3_cache/deltas.sql
 \ir 3_cache/pending.sql
@@ -47,6 +49,11 @@ begin;
 \ir 4_backfill/backfill_phase.sql
 \ir 4_backfill/backfill_finish.sql
 \ir 4_backfill/backfill.sql
+\ir 4_backfill/recalculate.sql
+
+-- ageing
+\ir 5_windows/move_window.sql
+\ir 5_windows/age_window.sql
 
 -- views, read API
 \ir 6_reads/status.sql

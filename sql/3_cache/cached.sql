@@ -7,8 +7,8 @@ begin atomic
         c."entityType",
         c."entityId",
         p.*,
-        case when p.bit = 1 then c."lastKillTime" end as "lastKillTime",
-        case when p.bit = 1 then c."lastLossTime" end as "lastLossTime",
+        c."lastKillTime",
+        c."lastLossTime",
         null::timestamp as "staleKillTime",
         null::timestamp as "staleLossTime"
     from public.entity_stats_cache as c
@@ -33,4 +33,4 @@ begin atomic
     ) as p (bit, kills, losses, "iskDestroyed", "iskLost", "soloKills", "soloLosses", "npcKills", "npcLosses");
 end;
 
-comment on function entity_stats.cached() is 'The cache as deltas, one per entity and period; times with all-time only. Inlined into the calling query.';
+comment on function entity_stats.cached() is 'The cache as deltas, one per entity and period; the times are all-time in each. Inlined into the calling query.';

@@ -7,14 +7,9 @@ as $$
 declare
     now_state entity_stats.state;
     identity bigint := (select c.system_identifier from pg_control_system() as c);
-    at_time constant timestamptz := coalesce(as_of, now());
+    at_time constant timestamptz := entity_stats.past(as_of);
     invalid constant boolean := exists (select from entity_stats.invalidation);
 begin
-    if at_time > clock_timestamp() then
-        raise exception 'as_of % lies in the future of this server''s clock (%)', at_time, clock_timestamp()
-            using errcode = 'invalid_parameter_value', hint = 'A wrong year would empty the windows. Pass a time that has passed.';
-    end if;
-
     lock table public.killmails in access share mode;
     perform entity_stats.close_gate();
     select s.* into now_state from entity_stats.state as s;
@@ -106,7 +101,27 @@ comment on function entity_stats.slices() is 'Ranges of killmail times that a bu
 create or replace procedure entity_stats.backfill_begin(as_of timestamptz default null, rebuild boolean default false)
 language plpgsql
 as $$
+declare
+    at_time constant timestamptz := entity_stats.past(as_of);
+    todo record;
 begin
+    -- A rebuild of a ready cache moves its windows first, forward or back, step by step: then cutoffs stand still.
+    if
+        rebuild
+        and (select s.status = 'ready' and not s.retaining from entity_stats.state as s)
+        and not exists (select from entity_stats.invalidation)
+    then
+        for todo in
+            select w.period, at_time - pg_catalog.make_interval(days => w.days) as target
+            from entity_stats.window as w
+            where w.days is not null
+        loop
+            while entity_stats.move_window(todo.period, todo.target) is not null loop
+                commit;
+            end loop;
+        end loop;
+    end if;
+
     raise notice '%', entity_stats.prepare_build(as_of, rebuild);
     commit;
 end

@@ -1,4 +1,4 @@
--- Makes killmails that look like the game's: who, when and how much follow six days of all killmails (docs name the figures).
+-- Makes killmails that look like the game's: who, when and how much follow six days of all its killmails.
 -- Every number is a hash of seed, killmail id and stream, so that the same arguments give the same rows on any server and plan.
 create or replace function sample.uniform(id bigint, seed bigint, stream bigint)
 returns double precision
@@ -107,7 +107,7 @@ revoke all on function sample.attackers(double precision) from public;
 comment on function sample.attackers(double precision) is
 'Number of attackers of a killmail that is not solo, for u evenly distributed in [0, 1).';
 
--- The first bigint of a seed's own hundred million ids.
+-- Seeds must not share ids: killmails of several seeds live in one table.
 create or replace function sample.first_killmail_id(seed bigint)
 returns bigint
 language sql immutable parallel safe
@@ -161,9 +161,9 @@ begin atomic
             case
                 when sample.uniform(e.id, seed, 10) >= 0.018
                     then sample.zipf(
-                            sample.uniform(case when sample.uniform(e.id, seed, 11) < 0.36 then e.fight else e.id end, seed, 12),
-                            e.characters, 0.40, 0
-                        )
+                        sample.uniform(case when sample.uniform(e.id, seed, 11) < 0.36 then e.fight else e.id end, seed, 12),
+                        e.characters, 0.40, 0
+                    )
             end as victim_character,
             sample.zipf(
                 sample.uniform(case when sample.uniform(e.id, seed, 21) < 0.62 then e.fight else e.id end, seed, 22),
@@ -172,9 +172,9 @@ begin atomic
             case
                 when sample.uniform(e.id, seed, 30) >= 0.317
                     then sample.zipf(
-                            sample.uniform(case when sample.uniform(e.id, seed, 31) < 0.70 then e.fight else e.id end, seed, 32),
-                            e.alliances, 1.30, 3
-                        )
+                        sample.uniform(case when sample.uniform(e.id, seed, 31) < 0.70 then e.fight else e.id end, seed, 32),
+                        e.alliances, 1.30, 3
+                    )
             end as victim_alliance,
             sample.zipf(
                 sample.uniform(case when sample.uniform(e.id, seed, 41) < 0.50 then e.fight else e.id end, seed, 42),
@@ -198,23 +198,23 @@ begin atomic
             case
                 when not d.npc and sample.uniform(d.id, seed, 43) >= 0.002
                     then case
-                            when sample.uniform(d.id, seed, 44) < 0.0008 then coalesce(d.victim_character, d.attacker_character)
-                            else d.attacker_character
-                        end
+                        when sample.uniform(d.id, seed, 44) < 0.0008 then coalesce(d.victim_character, d.attacker_character)
+                        else d.attacker_character
+                    end
             end as final_character,
             case
                 when not (d.npc and sample.uniform(d.id, seed, 53) < 0.47)
                     then case
-                            when sample.uniform(d.id, seed, 54) < 0.0093 then d.victim_corporation
-                            else d.attacker_corporation
-                        end
+                        when sample.uniform(d.id, seed, 54) < 0.0093 then d.victim_corporation
+                        else d.attacker_corporation
+                    end
             end as final_corporation,
             case
                 when sample.uniform(d.id, seed, 63) >= case when d.npc then 0.969 else 0.21 end
                     then case
-                            when sample.uniform(d.id, seed, 64) < 0.0078 then coalesce(d.victim_alliance, d.attacker_alliance)
-                            else d.attacker_alliance
-                        end
+                        when sample.uniform(d.id, seed, 64) < 0.0078 then coalesce(d.victim_alliance, d.attacker_alliance)
+                        else d.attacker_alliance
+                    end
             end as final_alliance
         from draw as d
     )

@@ -80,10 +80,11 @@ begin
     analyze pg_temp.killmail_line;
 
     update pg_temp.killmail_line as l
-    set reason = case
-        when l.fields is null then 'not readable as CSV'
-        else format('%s columns instead of %s', cardinality(l.fields), c.columns)
-    end
+    set
+        reason = case
+            when l.fields is null then 'not readable as CSV'
+            else format('%s columns instead of %s', cardinality(l.fields), c.columns)
+        end
     from (select count(*) as columns from sample.csv_column()) as c
     where cardinality(l.fields) is distinct from c.columns;
 

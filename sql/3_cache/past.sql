@@ -1,0 +1,17 @@
+-- Time enters the cache as an argument only, and never from the future: a typo must not empty the windows.
+create or replace function entity_stats.past(as_of timestamptz)
+returns timestamptz
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if as_of > clock_timestamp() then
+        raise exception 'as_of % lies in the future of this server''s clock (%)', as_of, clock_timestamp()
+            using errcode = 'invalid_parameter_value', hint = 'A wrong year would empty the windows. Pass a time that has passed.';
+    end if;
+
+    return coalesce(as_of, now());
+end
+$$;
+
+comment on function entity_stats.past(timestamptz) is 'as_of, or now() when it is null; raises when it lies in the future.';

@@ -1,0 +1,92 @@
+-- What was done to the cache, and what checks found: history for operators, read by the summary.
+create table if not exists entity_stats.run (
+    run bigint primary key generated always as identity,
+    operation text not null,
+    "asOf" timestamptz,
+    "startedAt" timestamptz not null default clock_timestamp(),
+    "finishedAt" timestamptz,
+    outcome text,
+    detail jsonb not null default '{}'
+);
+
+create table if not exists entity_stats.check_run (
+    run bigint not null references entity_stats.run on delete cascade,
+    claim text not null,
+    severity text not null,
+    "checkedAt" timestamptz not null default clock_timestamp(),
+    offending bigint not null,
+    sample jsonb not null default '[]',
+    duration interval not null,
+    primary key (run, claim, "checkedAt")
+);
+
+create table if not exists entity_stats.correction (
+    "correctedAt" timestamptz not null default now(),
+    "entityId" bigint not null,
+    "entityType" text not null,
+    "column" text not null,
+    cached text,
+    actual text,
+    primary key ("correctedAt", "entityType", "entityId", "column")
+);
+
+comment on table entity_stats.run is 'Runs of backfill, cleanup, recalculation and verification.';
+comment on column entity_stats.run.outcome is 'success or failure; null while it runs.';
+comment on column entity_stats.run.detail is 'Counts and durations, by name.';
+comment on table entity_stats.check_run is 'Results of checks: how many rows offend each claim, and some of them.';
+comment on column entity_stats.check_run.severity is 'fail, warn or full: the folder of the check.';
+comment on table entity_stats.correction is 'Cells that recalculation has changed.';
+
+create or replace function entity_stats.start_run(operation text, as_of timestamptz default null, detail jsonb default '{}')
+returns bigint
+language sql
+set search_path = pg_catalog, pg_temp
+begin atomic
+    insert into entity_stats.run (operation, "asOf", detail)
+    values (start_run.operation, start_run.as_of, start_run.detail)
+    returning run.run;
+end;
+
+create or replace function entity_stats.finish_run(run bigint, outcome text, detail jsonb default '{}')
+returns void
+language sql
+set search_path = pg_catalog, pg_temp
+begin atomic
+    update entity_stats.run as r
+    set "finishedAt" = clock_timestamp(), outcome = finish_run.outcome, detail = r.detail || finish_run.detail
+    where r.run = finish_run.run;
+end;
+
+create or replace function entity_stats.record_check(
+    run bigint, claim text, severity text, offending bigint, sample jsonb, duration interval
+)
+returns void
+language sql
+set search_path = pg_catalog, pg_temp
+begin atomic
+    insert into entity_stats.check_run (run, claim, severity, offending, sample, duration)
+    values (
+        record_check.run, record_check.claim, record_check.severity, record_check.offending, record_check.sample, record_check.duration
+    );
+end;
+
+create or replace function entity_stats.prune_runs(keep interval default '180 days')
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    pruned bigint;
+begin
+    delete from entity_stats.run as r where r."startedAt" < now() - keep;
+    get diagnostics pruned = row_count;
+    delete from entity_stats.correction as c where c."correctedAt" < now() - keep;
+    return pruned;
+end
+$$;
+
+comment on function entity_stats.start_run(text, timestamptz, jsonb) is 'Opens a row of the run history; returns its number.';
+comment on function entity_stats.finish_run(bigint, text, jsonb) is 'Closes a run: outcome success or failure, detail is added to what is known.';
+comment on function entity_stats.record_check(bigint, text, text, bigint, jsonb, interval) is
+'Keeps the result of one check: severity fail, warn or full, number of offending rows, a sample of them as a JSON array, duration.';
+comment on function entity_stats.prune_runs(interval) is 'Deletes history older than keep; returns how many runs went.';

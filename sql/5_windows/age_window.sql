@@ -1,0 +1,62 @@
+-- Ageing: killmails that have become too old leave the window. Every step is a transaction of its own, so a run that dies
+-- is resumed by the next one, and missed days are caught up.
+create or replace procedure entity_stats.age_window(period text, as_of timestamptz default null)
+language plpgsql
+as $$
+declare
+    begun constant timestamptz := pg_catalog.clock_timestamp();
+    at_time constant timestamptz := entity_stats.past(as_of);
+    target timestamptz;
+    cutoff timestamptz;
+    steps bigint;
+    total bigint := 0;
+begin
+    if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'age_window() works in READ COMMITTED only'
+            using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';
+    end if;
+
+    select w.cutoff, at_time - pg_catalog.make_interval(days => w.days)
+    into cutoff, target
+    from entity_stats.window as w
+    where w.period = age_window.period and w.days is not null;
+
+    if not found then
+        raise exception 'there is no window %', period
+            using errcode = 'invalid_parameter_value', hint = 'Windows are 90d, 30d and 14d.';
+    elsif target <= cutoff then
+        raise notice 'Window % begins at % already', period, cutoff;
+        return;
+    end if;
+
+    loop
+        steps := entity_stats.move_window(period, target);
+        commit;
+        exit when steps is null;
+        total := total + steps;
+    end loop;
+
+    raise notice 'Aged % killmails out of %, which begins at % now, in % ms',
+        pg_catalog.to_char(total, 'FM999,999,999,990'), period, target,
+        pg_catalog.to_char(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - begun) * 1000, 'FM999,999,999,990');
+end
+$$;
+
+comment on procedure entity_stats.age_window(text, timestamptz) is
+'Moves the cutoff of window 90d, 30d or 14d forward to as_of (UTC, default now) minus its days; never back. Call it with autocommit.';
+
+create or replace procedure entity_stats.age_windows(as_of timestamptz default null)
+language plpgsql
+as $$
+declare
+    todo record;
+begin
+    -- The narrow windows first, so that they stay within the wider ones at every commit.
+    for todo in select w.period from entity_stats.window as w where w.days is not null order by w.days loop
+        call entity_stats.age_window(todo.period, as_of);
+    end loop;
+end
+$$;
+
+comment on procedure entity_stats.age_windows(timestamptz) is
+'Ages all windows to as_of (UTC, default now): what the daily cleanup does. Call it with autocommit.';

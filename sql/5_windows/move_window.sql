@@ -1,0 +1,107 @@
+-- Moves one cutoff a small step: what left the window is subtracted, what came back (a rebuild only) is added. Its cost is
+-- that of the killmails between the two cutoffs, whatever the history.
+create or replace function entity_stats.move_window(in_period text, target timestamptz)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+set jit = off
+as $$
+declare
+    most constant integer := 500; -- killmails per step: the gate is closed for tens of milliseconds
+    old_cutoff timestamptz;
+    new_cutoff timestamptz := target;
+    steps bigint;
+    edge timestamptz;
+    forward boolean;
+    changes entity_stats.delta [];
+begin
+    lock table public.killmails in access share mode;
+    select w.cutoff into old_cutoff from entity_stats.window as w where w.period = in_period and w.days is not null;
+
+    if not found then
+        raise exception 'there is no window %', in_period
+            using errcode = 'invalid_parameter_value', hint = 'Windows are 90d, 30d and 14d.';
+    elsif old_cutoff = target then
+        return null;
+    end if;
+
+    -- The end of the step is found before the gate closes; killmails of the same time go together.
+    forward := target > old_cutoff;
+    if forward then
+        select count(*), max(k."killmailTime") into steps, edge
+        from (
+            select m."killmailTime"
+            from entity_stats.killmail() as m
+            where m."killmailTime" >= old_cutoff and m."killmailTime" < target
+            order by m."killmailTime"
+            limit most
+        ) as k;
+        if steps = most then
+            new_cutoff := least(target, edge + interval '1 microsecond');
+        end if;
+    else
+        select count(*), min(k."killmailTime") into steps, edge
+        from (
+            select m."killmailTime"
+            from entity_stats.killmail() as m
+            where m."killmailTime" >= target and m."killmailTime" < old_cutoff
+            order by m."killmailTime" desc
+            limit most
+        ) as k;
+        if steps = most then
+            new_cutoff := edge;
+        end if;
+    end if;
+
+    perform entity_stats.close_gate();
+
+    if exists (select from entity_stats.invalidation) or not exists (select from entity_stats.state as s where s.status = 'ready') then
+        raise exception 'the cache is not ready: there is nothing to age'
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Run the backfill first: call entity_stats.backfill().';
+    elsif (select s.retaining from entity_stats.state as s) then
+        raise exception 'a rebuild is running: windows stand still until it has finished'
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Finish it: call entity_stats.backfill(rebuild => true).';
+    elsif (select w.cutoff <> old_cutoff from entity_stats.window as w where w.period = in_period) then
+        return 0; -- somebody else moved it meanwhile: look again
+    end if;
+
+    -- Pending facts of the range are not in the cache: they neither leave nor come back here, and will be folded under the
+    -- new cutoff.
+    select array_agg(row(
+        d."entityType", d."entityId", d.periods, d.sign * d.kills, d.sign * d.losses, d.sign * d."iskDestroyed", d.sign * d."iskLost",
+        d.sign * d."soloKills", d.sign * d."soloLosses", d.sign * d."npcKills", d.sign * d."npcLosses", null, null, null, null
+    )::entity_stats.delta)
+    into changes
+    from (
+        select
+            case when forward then -1 else 1 end as sign, w.bit as periods,
+            t."entityType", t."entityId", t.kills, t.losses, t."iskDestroyed", t."iskLost",
+            t."soloKills", t."soloLosses", t."npcKills", t."npcLosses"
+        from entity_stats.totals(least(old_cutoff, new_cutoff), greatest(old_cutoff, new_cutoff)) as t
+        cross join entity_stats.window as w
+        where w.period = in_period
+        union all
+        select
+            case when forward then 1 else -1 end as sign, w.bit as periods,
+            p."entityType", p."entityId", p.kills, p.losses, p."iskDestroyed", p."iskLost",
+            p."soloKills", p."soloLosses", p."npcKills", p."npcLosses"
+        from entity_stats.ledger as l
+        cross join lateral entity_stats.deltas(array[l]) as p
+        cross join entity_stats.window as w
+        where
+            not l.folded
+            and l."killmailTime" >= least(old_cutoff, new_cutoff)
+            and l."killmailTime" < greatest(old_cutoff, new_cutoff)
+            and w.period = in_period
+    ) as d;
+
+    perform entity_stats.merge(coalesce(changes, '{}'));
+    update entity_stats.window as w set cutoff = new_cutoff where w.period = in_period;
+
+    return steps;
+end
+$$;
+
+comment on function entity_stats.move_window(text, timestamptz) is
+'Moves the cutoff of one window towards target by about 500 killmails, under the gate; returns how many killmails left (or came back), null when it is there.';
