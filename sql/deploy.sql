@@ -2,6 +2,7 @@
 -- triggers on killmails, which follow one node at a time because each of them waits for that node's writers.
 --   psql -v ON_ERROR_STOP=1 -f sql/deploy.sql
 begin;
+set local client_min_messages = warning; -- "already exists, skipping" is how a redeploy should be
 
 -- what we need of killmails: its facts, exact ISK
 \ir 1_source/preflight.sql
@@ -55,11 +56,30 @@ begin;
 \ir 5_windows/move_window.sql
 \ir 5_windows/age_window.sql
 
--- views, read API
+-- views, read API, leaderboards, summary
 \ir 6_reads/status.sql
+\ir 6_reads/stats.sql
+\ir 6_reads/source_stats.sql
+\ir 6_reads/views.sql
+\ir 6_reads/period_bit.sql
+\ir 6_reads/is_stats_cache_populated.sql
+\ir 6_reads/get_entity_stats_from_cache.sql
+\ir 6_reads/get_entity_stats_from_view.sql
+\ir 6_reads/get_entity_stats.sql
+\ir 6_reads/get_character_stats_from_cache.sql
+\ir 6_reads/get_corporation_stats_from_cache.sql
+\ir 6_reads/get_alliance_stats_from_cache.sql
+\ir 6_reads/get_multiple_entity_stats_from_cache.sql
+\ir 6_reads/get_top_entities_by_kills_from_cache.sql
+\ir 6_reads/get_top_entities_by_efficiency_from_cache.sql
+\ir 6_reads/get_entity_stats_for_window.sql
+\ir 6_reads/get_stats_cache_summary.sql
 
--- roles, grants, revokes
+-- roles, ownership, grants
 \ir 8_access/roles.sql
+\ir 8_access/deployed_functions.sql
+\ir 8_access/ownership.sql
+\ir 8_access/grants.sql
 
 commit;
 

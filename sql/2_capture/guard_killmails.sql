@@ -54,6 +54,8 @@ begin
         'create or replace trigger trigger_update_entity_stats_on_truncate before truncate on %1$s '
         'for each statement execute function entity_stats.capture_truncate()', node
     );
+    -- The operators' functions read the node itself when it is truncated.
+    execute format('grant select on table %s to entity_stats_operator', node);
     return true;
 exception
     when lock_not_available then

@@ -9,8 +9,18 @@ begin
             execute format('comment on role %I is %L', role_name, 'Created by the entity stats cache.');
         end if;
     end loop;
+
+    -- Whoever deploys must be able to hand its objects over.
+    if not pg_has_role(current_user, 'entity_stats_operator', 'usage') then
+        execute format('grant entity_stats_operator to %I', current_user);
+    end if;
+exception
+    when insufficient_privilege then
+        raise exception 'role % may not create or use the roles of the cache', current_user
+            using errcode = 'insufficient_privilege',
+                hint = format(
+                    'Ask an administrator: create role entity_stats_reader nologin; create role entity_stats_operator nologin; '
+                    'grant entity_stats_operator to %I;', current_user
+                );
 end
 $$;
-
-revoke execute on all functions in schema entity_stats from public;
-revoke execute on all procedures in schema entity_stats from public;

@@ -1,0 +1,14 @@
+-- Populated means ready: exact and complete. A cache with rows in it may be half built.
+create or replace function public.is_stats_cache_populated()
+returns boolean
+language sql stable security definer -- readers have no right on the state
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select
+        exists (select 1 from entity_stats.state as s where s.status = 'ready')
+        and not exists (select 1 from entity_stats.invalidation);
+end;
+
+revoke execute on function public.is_stats_cache_populated() from public;
+
+comment on function public.is_stats_cache_populated() is 'True when the cache is ready: backfilled, exact and live.';
