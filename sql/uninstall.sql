@@ -48,30 +48,67 @@ $$;
 begin;
 set local client_min_messages = warning;
 
-drop view if exists public.character_stats, public.corporation_stats, public.alliance_stats;
-
+-- Everything by name and without CASCADE: an object of the site that hangs on one of ours stops the uninstall and is named.
+-- What depends on something was mostly created after it; a few passes settle the rest.
 do $$
 declare
-    deployed regprocedure;
+    drops text [];
+    left_over text [];
+    command text;
+    obstacle text;
 begin
-    if to_regprocedure('entity_stats.deployed_functions()') is not null then
-        for deployed in
-            select p.oid
-            from pg_catalog.pg_proc as p
-            where
-                p.pronamespace = 'public'::regnamespace
-                and p.oid in (select o.object from entity_stats.deployed_functions() as o (object))
-            -- A function whose body calls another one depends on it: the youngest go first.
-            order by p.oid desc
-        loop
-            execute format('drop function %s', deployed);
-        end loop;
+    if to_regprocedure('entity_stats.deployed_functions()') is null then
+        return;
     end if;
+
+    select array_agg(d.command order by d.oid desc)
+    into drops
+    from (
+        select
+            p.oid,
+            format('drop %s %s', case p.prokind when 'p' then 'procedure' else 'function' end, p.oid::regprocedure) as command
+        from pg_catalog.pg_proc as p
+        where p.oid in (select o.object from entity_stats.deployed_functions() as o (object))
+        union all
+        select
+            c.oid,
+            format('drop %s %s', case c.relkind when 'v' then 'view' when 'c' then 'type' else 'table' end, c.oid::regclass) as command
+        from pg_catalog.pg_class as c
+        where
+            c.relkind in ('r', 'v', 'c')
+            and (
+                c.relnamespace = 'entity_stats'::regnamespace
+                or (
+                    c.relnamespace = 'public'::regnamespace
+                    and c.relname in ('entity_stats_cache', 'character_stats', 'corporation_stats', 'alliance_stats')
+                )
+            )
+    ) as d;
+
+    loop
+        left_over := '{}';
+        foreach command in array drops loop
+            begin
+                execute command;
+            exception
+                when dependent_objects_still_exist then
+                    left_over := left_over || command;
+                    get stacked diagnostics obstacle = pg_exception_detail;
+            end;
+        end loop;
+
+        exit when cardinality(left_over) = 0;
+        if left_over = drops then
+            raise exception 'objects that do not belong to the cache hang on it'
+                using errcode = 'dependent_objects_still_exist', detail = obstacle,
+                    hint = 'Drop them first, then run uninstall.sql again.';
+        end if;
+        drops := left_over;
+    end loop;
 end
 $$;
 
-drop table if exists public.entity_stats_cache cascade; -- only functions of schema entity_stats hang on it, which goes next
-drop schema if exists entity_stats cascade;
+drop schema if exists entity_stats;
 
 do $$
 declare

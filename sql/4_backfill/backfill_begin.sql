@@ -42,7 +42,7 @@ begin
         update entity_stats.state as s set retaining = true;
     else
         delete from entity_stats.invalidation;
-        update entity_stats.window as w set cutoff = at_time - make_interval(days => w.days) where w.days is not null;
+        update entity_stats.window as w set cutoff = entity_stats.cutoff_at(at_time, w.days) where w.days is not null;
         update entity_stats.state as s set status = 'backfilling', folding = false, retaining = false, "readyAt" = null;
     end if;
 
@@ -112,7 +112,7 @@ begin
         and not exists (select from entity_stats.invalidation)
     then
         for todo in
-            select w.period, at_time - pg_catalog.make_interval(days => w.days) as target
+            select w.period, entity_stats.cutoff_at(at_time, w.days) as target
             from entity_stats.window as w
             where w.days is not null
         loop

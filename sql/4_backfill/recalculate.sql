@@ -81,7 +81,7 @@ language plpgsql
 as $$
 declare
     batch constant integer := 200;
-    since constant timestamptz := coalesce(as_of, pg_catalog.now()) - pg_catalog.make_interval(days => days);
+    since constant timestamptz := entity_stats.cutoff_at(entity_stats.past(as_of), days);
     type text;
     ids bigint [];
     changed bigint;

@@ -16,7 +16,7 @@ begin
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';
     end if;
 
-    select w.cutoff, at_time - pg_catalog.make_interval(days => w.days)
+    select w.cutoff, entity_stats.cutoff_at(at_time, w.days)
     into cutoff, target
     from entity_stats.window as w
     where w.period = age_window.period and w.days is not null;

@@ -26,9 +26,9 @@ begin atomic
         pg_total_relation_size('public.entity_stats_cache'::regclass) as "sizeBytes",
         pg_size_pretty(pg_total_relation_size('public.entity_stats_cache'::regclass)) as "sizePretty",
         s.status,
-        s."cutoff90d" + interval '90 days' as "asOf90d",
-        s."cutoff30d" + interval '30 days' as "asOf30d",
-        s."cutoff14d" + interval '14 days' as "asOf14d",
+        s."cutoff90d" + 90 * interval '24 hours' as "asOf90d",
+        s."cutoff30d" + 30 * interval '24 hours' as "asOf30d",
+        s."cutoff14d" + 14 * interval '24 hours' as "asOf14d",
         s.pending,
         v."verifiedAt",
         v."failedClaims"
