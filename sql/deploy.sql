@@ -14,7 +14,8 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 
 -- triggers: write signed facts, nothing else
 \ir 2_capture/ledger.sql
-\ir 2_capture/queue.sql
+\ir 2_capture/ticket.sql
+\ir 2_capture/parked.sql
 \ir 2_capture/invalidation.sql
 \ir 2_capture/captures.sql
 \ir 2_capture/enlist.sql
@@ -27,7 +28,7 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 -- table, state, the one fold
 \ir 3_cache/entity_stats_cache.sql
 \ir 3_cache/run.sql
-\ir 3_cache/window.sql
+\ir 3_cache/time_window.sql
 \ir 3_cache/state.sql
 \ir 3_cache/past.sql
 \ir 3_cache/delta.sql
@@ -41,7 +42,7 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 \ir 3_cache/fold_pending.sql
 
 -- phases, snapshots, finish; truth against cache
-\ir 4_backfill/build.sql
+\ir 4_backfill/phase.sql
 \ir 4_backfill/close_gate.sql
 \ir 4_backfill/truth.sql
 \ir 4_backfill/drift.sql

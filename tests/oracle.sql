@@ -38,7 +38,7 @@ cutoff as (
     select
         w.period,
         w.cutoff
-    from entity_stats."window" as w
+    from entity_stats.time_window as w
     where w.period in ('all', '90d', '30d', '14d')
     limit 4
 ),

@@ -6,7 +6,7 @@ begin atomic
     select
         p."entityType",
         p."entityId",
-        (select bit_or(w.bit) from entity_stats.window as w where f."killmailTime" >= w.cutoff)::integer as periods,
+        (select bit_or(w.bit) from entity_stats.time_window as w where f."killmailTime" >= w.cutoff)::integer as periods,
         case when p.attacker then f.weight else 0 end::bigint as kills,
         case when p.attacker then 0 else f.weight end::bigint as losses,
         case when p.attacker then f.isk else 0 end as "iskDestroyed",

@@ -9,7 +9,7 @@ begin atomic
         d."lastKillTime", d."lastLossTime", d."staleKillTime", d."staleLossTime"
     from entity_stats.ledger as l
     cross join lateral entity_stats.deltas(array[l]) as d
-    inner join entity_stats.window as w on d.periods & w.bit <> 0
+    inner join entity_stats.time_window as w on d.periods & w.bit <> 0
     where not l.folded and (l.absorbed or not pending.absorbed);
 end;
 

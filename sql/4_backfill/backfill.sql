@@ -10,7 +10,7 @@ begin
 
     for todo in
         select w.period, t.type
-        from entity_stats.window as w
+        from entity_stats.time_window as w
         cross join (values ('character'), ('corporation'), ('alliance')) as t (type)
         order by w.bit
     loop

@@ -42,7 +42,7 @@ begin
         update entity_stats.state as s set retaining = true;
     else
         delete from entity_stats.invalidation;
-        update entity_stats.window as w set cutoff = entity_stats.cutoff_at(at_time, w.days) where w.days is not null;
+        update entity_stats.time_window as w set cutoff = entity_stats.cutoff_at(at_time, w.days) where w.days is not null;
         update entity_stats.state as s set status = 'backfilling', folding = false, retaining = false, "readyAt" = null;
     end if;
 
@@ -86,12 +86,12 @@ begin
         year - first_year + 1,
         case when year = first_year then '-infinity' else make_timestamptz(year, 1, 1, 0, 0, 0, 'UTC') end,
         case when year < last_year then make_timestamptz(year + 1, 1, 1, 0, 0, 0, 'UTC') end
-    from entity_stats.window as w
+    from entity_stats.time_window as w
     cross join generate_series(first_year, last_year) as year
     where w.days is null
     union all
     select w.period, 1, w.cutoff, null
-    from entity_stats.window as w
+    from entity_stats.time_window as w
     where w.days is not null;
 end
 $$;
@@ -113,7 +113,7 @@ begin
     then
         for todo in
             select w.period, entity_stats.cutoff_at(at_time, w.days) as target
-            from entity_stats.window as w
+            from entity_stats.time_window as w
             where w.days is not null
         loop
             while entity_stats.move_window(todo.period, todo.target) is not null loop

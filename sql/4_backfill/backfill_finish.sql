@@ -24,7 +24,7 @@ begin
         d."lastKillTime", d."lastLossTime", d."staleKillTime", d."staleLossTime"
     from unnest(facts) as f
     cross join lateral entity_stats.deltas(array[f]) as d
-    inner join entity_stats.window as w on d.periods & w.bit <> 0
+    inner join entity_stats.time_window as w on d.periods & w.bit <> 0
     inner join entity_stats.phase as p
         on
             w.period = p.period

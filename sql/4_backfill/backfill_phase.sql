@@ -46,7 +46,7 @@ begin
         t."entityType", t."entityId", w.bit, t.kills, t.losses, t."iskDestroyed", t."iskLost",
         t."soloKills", t."soloLosses", t."npcKills", t."npcLosses", t."lastKillTime", t."lastLossTime", null, null
     from entity_stats.totals(todo."fromTime", todo."toTime") as t
-    cross join entity_stats.window as w
+    cross join entity_stats.time_window as w
     where t."entityType" = in_type and w.period = in_period;
 
     get diagnostics built = row_count;
@@ -102,7 +102,7 @@ begin
 
     select count(distinct s."entityId") into entities
     from entity_stats.staged as s
-    inner join entity_stats.window as w on s.periods = w.bit
+    inner join entity_stats.time_window as w on s.periods = w.bit
     where w.period = backfill_phase.period and s."entityType" = backfill_phase.entity_type;
 
     raise notice 'Backfilled % %s (%) in % ms',

@@ -10,7 +10,7 @@ begin atomic
         cell.cached,
         cell.actual
     from entity_stats.drift(false) as d
-    inner join entity_stats.window as w on d.periods = w.bit
+    inner join entity_stats.time_window as w on d.periods = w.bit
     left join entity_stats.cached() as c
         on d."entityId" = c."entityId" and d."entityType" = c."entityType" and d.periods = c.periods
     cross join lateral (

@@ -7,7 +7,7 @@ begin atomic
         t."entityType", t."entityId", w.bit as periods, t.kills, t.losses, t."iskDestroyed", t."iskLost",
         t."soloKills", t."soloLosses", t."npcKills", t."npcLosses", t."lastKillTime", t."lastLossTime",
         null::timestamp as "staleKillTime", null::timestamp as "staleLossTime"
-    from entity_stats.window as w
+    from entity_stats.time_window as w
     cross join lateral entity_stats.totals(w.cutoff, null) as t;
 end;
 

@@ -18,7 +18,7 @@ begin
 
     select w.cutoff, entity_stats.cutoff_at(at_time, w.days)
     into cutoff, target
-    from entity_stats.window as w
+    from entity_stats.time_window as w
     where w.period = age_window.period and w.days is not null;
 
     if not found then
@@ -52,7 +52,7 @@ declare
     todo record;
 begin
     -- The narrow windows first, so that they stay within the wider ones at every commit.
-    for todo in select w.period from entity_stats.window as w where w.days is not null order by w.days loop
+    for todo in select w.period from entity_stats.time_window as w where w.days is not null order by w.days loop
         call entity_stats.age_window(todo.period, as_of);
     end loop;
 end

@@ -17,7 +17,7 @@ declare
     changes entity_stats.delta [];
 begin
     lock table public.killmails in access share mode;
-    select w.cutoff into old_cutoff from entity_stats.window as w where w.period = in_period and w.days is not null;
+    select w.cutoff into old_cutoff from entity_stats.time_window as w where w.period = in_period and w.days is not null;
 
     if not found then
         raise exception 'there is no window %', in_period
@@ -62,7 +62,7 @@ begin
     elsif (select s.retaining from entity_stats.state as s) then
         raise exception 'a rebuild is running: windows stand still until it has finished'
             using errcode = 'object_not_in_prerequisite_state', hint = 'Finish it: call entity_stats.backfill(rebuild => true).';
-    elsif (select w.cutoff <> old_cutoff from entity_stats.window as w where w.period = in_period) then
+    elsif (select w.cutoff <> old_cutoff from entity_stats.time_window as w where w.period = in_period) then
         return 0; -- somebody else moved it meanwhile: look again
     end if;
 
@@ -79,7 +79,7 @@ begin
             t."entityType", t."entityId", t.kills, t.losses, t."iskDestroyed", t."iskLost",
             t."soloKills", t."soloLosses", t."npcKills", t."npcLosses"
         from entity_stats.totals(least(old_cutoff, new_cutoff), greatest(old_cutoff, new_cutoff)) as t
-        cross join entity_stats.window as w
+        cross join entity_stats.time_window as w
         where w.period = in_period
         union all
         select
@@ -88,7 +88,7 @@ begin
             p."soloKills", p."soloLosses", p."npcKills", p."npcLosses"
         from entity_stats.ledger as l
         cross join lateral entity_stats.deltas(array[l]) as p
-        cross join entity_stats.window as w
+        cross join entity_stats.time_window as w
         where
             not l.folded
             and l."killmailTime" >= least(old_cutoff, new_cutoff)
@@ -97,7 +97,7 @@ begin
     ) as d;
 
     perform entity_stats.merge(coalesce(changes, '{}'));
-    update entity_stats.window as w set cutoff = new_cutoff where w.period = in_period;
+    update entity_stats.time_window as w set cutoff = new_cutoff where w.period = in_period;
 
     return steps;
 end

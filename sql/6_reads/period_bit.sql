@@ -5,7 +5,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    bit constant integer := (select w.bit from entity_stats.window as w where w.period = period_bit.period);
+    bit constant integer := (select w.bit from entity_stats.time_window as w where w.period = period_bit.period);
 begin
     if entity_type is null or entity_type not in ('character', 'corporation', 'alliance') then
         raise exception 'unknown entity type: %', coalesce(entity_type, 'null')

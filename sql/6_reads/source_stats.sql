@@ -15,7 +15,7 @@ begin atomic
         where t."entityType" = entity_type
         window entity as (partition by t."entityId")
     ) as d
-    inner join entity_stats.window as w on d.periods = w.bit
+    inner join entity_stats.time_window as w on d.periods = w.bit
     cross join lateral entity_stats.stats(row(d.*)::entity_stats.delta) as s;
 end;
 

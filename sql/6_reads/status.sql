@@ -21,9 +21,9 @@ begin atomic
         s."startedAt",
         s."readyAt",
         s.status = 'ready' and s.retaining as rebuilding,
-        (select w.cutoff from entity_stats.window as w where w.period = '90d') as "cutoff90d",
-        (select w.cutoff from entity_stats.window as w where w.period = '30d') as "cutoff30d",
-        (select w.cutoff from entity_stats.window as w where w.period = '14d') as "cutoff14d",
+        (select w.cutoff from entity_stats.time_window as w where w.period = '90d') as "cutoff90d",
+        (select w.cutoff from entity_stats.time_window as w where w.period = '30d') as "cutoff30d",
+        (select w.cutoff from entity_stats.time_window as w where w.period = '14d') as "cutoff14d",
         (select count(*) from entity_stats.ledger as l where not l.folded) as pending
     from entity_stats.state as s
     left join lateral (

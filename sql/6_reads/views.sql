@@ -18,6 +18,6 @@ begin
 end
 $$;
 
-comment on view public.character_stats is 'Characters straight from killmails, per period (all, 90d, 30d, 14d); no row where there are no killmails. Filter by "entityId".';
-comment on view public.corporation_stats is 'Corporations straight from killmails, per period (all, 90d, 30d, 14d); no row where there are no killmails. Filter by "entityId".';
-comment on view public.alliance_stats is 'Alliances straight from killmails, per period (all, 90d, 30d, 14d); no row where there are no killmails. Filter by "entityId".';
+comment on view public.character_stats is 'Characters straight from killmails, per period; no row where there are no killmails. Filter by "entityId".';
+comment on view public.corporation_stats is 'Corporations straight from killmails, per period; no row where there are no killmails. Filter by "entityId".';
+comment on view public.alliance_stats is 'Alliances straight from killmails, per period; no row where there are no killmails. Filter by "entityId".';

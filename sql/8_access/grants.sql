@@ -22,7 +22,7 @@ to entity_stats_reader;
 
 -- The views are inlined down to killmails, so that a filter reaches its indexes; their readers need what they are made of.
 grant select on public.character_stats, public.corporation_stats, public.alliance_stats to entity_stats_reader;
-grant select on entity_stats.window to entity_stats_reader;
+grant select on entity_stats.time_window to entity_stats_reader;
 grant execute on function
 entity_stats.source_stats(text),
 entity_stats.stats(entity_stats.delta),

@@ -9,8 +9,8 @@ from tests.database import Database
 #: What the specification's table has, and the cutoffs, made here so that nothing of the project is called.
 CACHE = """
 create schema entity_stats;
-create table entity_stats."window" (period text primary key, cutoff timestamptz not null);
-insert into entity_stats."window" values
+create table entity_stats.time_window (period text primary key, cutoff timestamptz not null);
+insert into entity_stats.time_window values
     ('all', '-infinity'), ('90d', '2026-01-01 00:00:00+00'),
     ('30d', '2026-03-02 00:00:00+00'), ('14d', '2026-03-18 00:00:00+00');
 create table public.entity_stats_cache (
@@ -141,7 +141,7 @@ def test_a_row_too_many_is_found(world: Database) -> None:
 
 def test_a_moved_cutoff_changes_its_window_only(world: Database) -> None:
     world.execute(
-        """update entity_stats."window" set cutoff = cutoff + interval '1 microsecond' where period = '14d'"""
+        """update entity_stats.time_window set cutoff = cutoff + interval '1 microsecond' where period = '14d'"""
     )
     assert {column[-3:] for _, _, column, _, _ in world.oracle()} == {"14d"}
 

@@ -1,12 +1,12 @@
 -- The four periods and where each begins. A killmail exactly on a cutoff is in the window.
-create table if not exists entity_stats.window (
+create table if not exists entity_stats.time_window (
     period text collate "C" primary key,
     bit integer not null unique,
     days integer,
     cutoff timestamptz not null
 );
 
-insert into entity_stats.window (period, bit, days, cutoff)
+insert into entity_stats.time_window (period, bit, days, cutoff)
 values
     ('all', 1, null, '-infinity'),
     ('90d', 2, 90, '-infinity'),
@@ -15,12 +15,12 @@ values
 on conflict do nothing;
 
 -- Four rows: without statistics the planner expects a thousand, and compiles plans that need none of it.
-analyze entity_stats.window;
+analyze entity_stats.time_window;
 
-comment on table entity_stats.window is 'Periods of the cache. Cutoffs move forward by ageing only; changed under the gate.';
-comment on column entity_stats.window.bit is 'Place of the period in the bit mask of entity_stats.delta.periods.';
-comment on column entity_stats.window.days is 'Length in days; null for all-time.';
-comment on column entity_stats.window.cutoff is 'Killmails at or after it count in the period.';
+comment on table entity_stats.time_window is 'Periods of the cache. Cutoffs move forward by ageing only; changed under the gate.';
+comment on column entity_stats.time_window.bit is 'Place of the period in the bit mask of entity_stats.delta.periods.';
+comment on column entity_stats.time_window.days is 'Length in days; null for all-time.';
+comment on column entity_stats.time_window.cutoff is 'Killmails at or after it count in the period.';
 
 create or replace function entity_stats.cutoff_at(as_of timestamptz, days integer)
 returns timestamptz
