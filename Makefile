@@ -48,9 +48,10 @@ test-pg: $(STAMP) ## The same tests on a real server's binaries: make test-pg PG
 lint: $(STAMP) ## Check Python, SQL and the SQL inside PL/pgSQL bodies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy $(wildcard dags plugins) demo tests .ci/*.py
 	$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar sql tests
 	$(BIN)/python .ci/embedded_sql.py
+	$(BIN)/python .ci/house_rules.py
 
 .PHONY: format
 format: $(STAMP) ## Format Python and mend what the linters can mend

@@ -1,12 +1,12 @@
-"""Check what no linter knows: the house rules of sql/.
+r"""Check what no linter knows: the house rules of sql/.
 
 `search-path`  every function whose body is not inlined (no BEGIN ATOMIC, no RETURN) pins its search_path;
                procedures that commit cannot
-`definer`      SECURITY DEFINER has its reason in a comment beside it
+`definer`      SECURITY DEFINER has its reason in a comment on its line, or above the function
 `comment`      every table, view, type, function and procedure has its COMMENT ON in the same file
-`name`         a file is named as an object that it creates, and creates at most one function or view in public
+`name`         a file is named as an object that it creates, and at most one function or view in public
 `check`        a file of 7_checks/ is one query
-`order`        every deployed file is named exactly once by a \\ir line of deploy.sql, and every such line by a file
+`order`        each deployed file is named once by a \ir line of deploy.sql, and each such line names a file
 `public`       PUBLIC may execute nothing: a REVOKE in the file, or one for the whole schema in 8_access/
 
 Findings are printed as `file:line: rule: message`; the exit status is 1 if there are any.
@@ -82,7 +82,7 @@ def _type(name: ast.TypeName) -> str:
 
 
 def _relation(kind: str, relation: ast.RangeVar) -> Object:
-    return Object(kind, f"{relation.schemaname}.{relation.relname}" if relation.schemaname else relation.relname)
+    return Object(kind, ".".join(part for part in (relation.schemaname, relation.relname) if part))
 
 
 def _inputs(parameters: Iterable[ast.FunctionParameter] | None) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ def commented(statement: Any) -> Object | None:
 
 
 def revoked(statement: Any) -> Iterator[tuple[str, str]]:
-    """What a REVOKE takes from PUBLIC: kind and qualified name, or kind and "schema.*" for all of a schema."""
+    """What a REVOKE takes from PUBLIC: kind and qualified name, or kind and "schema.*" for a whole schema."""
     if not isinstance(statement, ast.GrantStmt) or statement.is_grant:
         return
     if not any(role.roletype == RoleSpecType.ROLESPEC_PUBLIC for role in statement.grantees):
@@ -138,23 +138,24 @@ def revoked(statement: Any) -> Iterator[tuple[str, str]]:
 
 def check_file(file: SqlFile) -> Iterator[Finding]:
     """The rules that a file keeps or breaks by itself."""
-    objects = [(found, file.start(raw)) for raw in file.statements if (found := created(raw.stmt))]
+    objects = [(found, raw.stmt_location or 0) for raw in file.statements if (found := created(raw.stmt))]
     comments = {found for raw in file.statements if (found := commented(raw.stmt))}
 
     for raw in file.statements:
         statement = raw.stmt
         if isinstance(statement, ast.CreateFunctionStmt):
-            yield from _check_function(file, statement, file.start(raw))
+            yield from _check_function(file, raw)
 
     for found, position in objects:
         if found not in comments:
-            yield Finding(file.name, file.line(position), "comment", f"say what it is: comment on {found} is '...'")
+            yield Finding(file.name, file.line(position), "comment", f"say what it is: comment on {found}")
 
     stem = file.path.stem
     if objects and stem not in {found.last for found, _ in objects}:
         names = ", ".join(dict.fromkeys(found.last for found, _ in objects))
         yield Finding(file.name, 1, "name", f"the file creates {names}: name it as the main one of them")
-    public = dict.fromkeys(o.name for o, _ in objects if o.schema == "public" and o.kind in ("function", "view"))
+    api = ("function", "procedure", "view")
+    public = dict.fromkeys(o.name for o, _ in objects if o.schema == "public" and o.kind in api)
     if len(public) > 1:
         yield Finding(file.name, 1, "name", f"one public function or view per file, not {', '.join(public)}")
 
@@ -164,21 +165,26 @@ def check_file(file: SqlFile) -> Iterator[Finding]:
         yield Finding(file.name, 1, "check", "a check is one query that returns the offending rows")
 
 
-def _check_function(file: SqlFile, statement: Any, position: int) -> Iterator[Finding]:
+def _check_function(file: SqlFile, raw: ast.RawStmt) -> Iterator[Finding]:
+    statement, position = raw.stmt, raw.stmt_location or 0
     name, line = dotted(statement.funcname), file.line(position)
     settings = [o.arg.name for o in statement.options or () if o.defname == "set"]
     body = option(statement, "as")
     if statement.sql_body is None and "search_path" not in settings:
-        commits = statement.is_procedure and body and COMMITS & {token.name for token in scan(body[0].sval)}
-        if not commits:
-            yield Finding(file.name, line, "search-path", f"{name}: add set search_path = pg_catalog, pg_temp")
+        tokens = {token.name for token in scan(body[0].sval)} if statement.is_procedure and body else set()
+        if not tokens & COMMITS:
+            yield Finding(
+                file.name, line, "search-path", f"{name}: add set search_path = pg_catalog, pg_temp"
+            )
 
     security = option(statement, "security")
     if security is not None and security.boolval:
-        match = re.compile(r"security\s+definer", re.IGNORECASE).search(file.source, position)
+        words = re.compile(r"security\s+definer", re.IGNORECASE)
+        match = words.search(file.source, position)
         line = file.line(match.start()) if match else line
-        lines = file.source.splitlines()
-        if "--" not in lines[line - 1] and not lines[line - 2].lstrip().startswith("--"):
+        comments = re.search(r"(?:^--.*\n)*\Z", file.source[:position], re.MULTILINE)
+        above = comments[0] if comments else ""
+        if not words.search(above) and "--" not in file.source.splitlines()[line - 1]:
             yield Finding(file.name, line, "definer", f"{name}: say beside it why it is a security definer")
 
 
@@ -198,7 +204,7 @@ def check_folder(folder: Path, files: list[SqlFile]) -> Iterator[Finding]:
             if found is None or found.arguments is None:
                 continue
             if not {(found.kind, found.name), (found.kind, f"{found.schema}.*")} & here:
-                line = file.line(file.start(raw))
+                line = file.line(raw.stmt_location or 0)
                 yield Finding(file.name, line, "public", f"revoke execute on {found} from public")
 
 

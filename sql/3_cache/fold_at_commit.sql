@@ -24,7 +24,7 @@ declare
     most constant integer := 500; -- killmails: 100,000 in one COMMIT stalled everybody else for seconds
     reason text;
 begin
-    if current_query() ~* '^\s*prepare\s+transaction' then
+    if current_query() ~* '\mprepare\s+transaction\M' then
         reason := 'prepared transaction'; -- would hold its row locks until somebody finishes it
     elsif (select count(*) > most from (select from entity_stats.ledger as l where l.xid = new.xid and not l.folded limit most + 1) as own) then
         reason := format('more than %s killmails', most);

@@ -46,8 +46,8 @@ begin
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';
     end if;
 
-    if not (select s.folding from entity_stats.state as s) then
-        raise notice 'The cache is not ready: nothing to fold, a backfill will take all pending facts in';
+    if (select s.status = 'backfilling' and not s.folding from entity_stats.state as s) then
+        raise notice 'A backfill is running: it will take all pending facts in';
         return;
     end if;
 

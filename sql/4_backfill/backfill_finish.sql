@@ -145,6 +145,7 @@ begin
         set status = 'ready', retaining = false, "readyAt" = clock_timestamp(), "finishedTo" = null;
         delete from entity_stats.ledger as l where l.folded;
         truncate entity_stats.staged;
+        drop index if exists entity_stats.staged_entity;
         return null;
     end if;
 
@@ -177,7 +178,9 @@ begin
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';
     end if;
 
-    create index if not exists staged_entity on entity_stats.staged ("entityId");
+    if pg_catalog.to_regclass('entity_stats.staged_entity') is null then
+        create index staged_entity on entity_stats.staged ("entityId");
+    end if;
     commit;
 
     loop
