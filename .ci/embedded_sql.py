@@ -32,12 +32,15 @@ STATEMENT, EXPRESSION = 0, 2
 #: The name of what a CASE compares; the parser makes it up, the source has no such text.
 MADE_UP = '"__Case__Variable_'
 
+#: Rules that judge a fragment by its place in a file, or take what stands alone for something else.
+LAYOUT = ("LT01", "LT02", "LT06", "ST08")
+
 #: What makes a statement of an expression: here sqlfluff takes any expression for one.
 WHERE = "select true\nwhere\n    "
 
 #: A variable whose type has a qualified name, e.g. `total constant public.killmails%rowtype :=`.
 DECLARATION = re.compile(
-    r"""(?P<name>"[^"]+"|\w+) (?P<gap>\s+(?:constant\s+)?)
+    r"""(?P<name>(?:\bdeclare\b|;)(?:\s|--.*\n)*(?:"[^"]+"|\w+)\s+(?:constant\s+)?)
         (?P<type>\w+\.(?:"[^"]+"|\w+)) (?P<rest>%rowtype|\s*\[\s*\])?
         (?=\s*(?:;|:=|=|default\b|not\s+null\b))""",
     re.IGNORECASE | re.VERBOSE,
@@ -204,9 +207,7 @@ class Body:
         parameters = getattr(self.statement, "parameters", None) or ()
         results = [p for p in parameters if p.mode in (Mode.FUNC_PARAM_OUT, Mode.FUNC_PARAM_TABLE)]
         outs = ", ".join(f'out "{p.name}" text' for p in results if p.name)
-        inputs = "".join(
-            f'"{p.name}" {self._type(p.argType)}; ' for p in parameters if p.name and p not in results
-        )
+        inputs = "".join(f'"{p.name}" {self._type(p.argType)}; ' for p in parameters if p.name and p not in results)
         body = re.sub(r"\A(\s*)#.*", r"\1", self._with_known_types())
         if inputs:
             body = f"declare {inputs}begin {body.rstrip().removesuffix(';')};\nend"
@@ -233,7 +234,7 @@ class Body:
 
         def known(match: re.Match[str]) -> str:
             row = match["rest"] == "%rowtype" or (not match["rest"] and match["type"] in self._rows)
-            return f"{match['name']}{match['gap']}{'record' if row else 'text'}"
+            return f"{match['name']}{'record' if row else 'text'}"
 
         pieces: list[str] = []
         done, begun = 0, None
@@ -304,7 +305,9 @@ def _embedded(node: Any, line: int, kind: str) -> Iterator[Embedded]:
 
 @cache
 def _linter() -> Linter:
-    return Linter(config=FluffConfig.from_path(str(ROOT)))
+    config = FluffConfig.from_path(str(ROOT))
+    excluded = ", ".join([str(config.get("exclude_rules")), *LAYOUT])
+    return Linter(config=FluffConfig.from_path(str(ROOT), overrides={"exclude_rules": excluded}))
 
 
 def _lint_fragment(fragment: Fragment, variables: set[str]) -> Iterator[tuple[int, str, str]]:

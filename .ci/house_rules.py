@@ -23,11 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedded_sql import ROOT, Finding, SqlFile, dotted, option, sql_files
 from pglast import ast
 from pglast.enums import FunctionParameterMode as Mode
 from pglast.enums import GrantTargetType, ObjectType, RoleSpecType
 from pglast.parser import ParseError, scan
+
+from embedded_sql import ROOT, Finding, SqlFile, dotted, option, sql_files
 
 #: Folders and files whose SQL is not deployed by deploy.sql.
 NOT_DEPLOYED = {"sample", "7_checks", "deploy.sql", "uninstall.sql"}
@@ -173,9 +174,7 @@ def _check_function(file: SqlFile, raw: ast.RawStmt) -> Iterator[Finding]:
     if statement.sql_body is None and "search_path" not in settings:
         tokens = {token.name for token in scan(body[0].sval)} if statement.is_procedure and body else set()
         if not tokens & COMMITS:
-            yield Finding(
-                file.name, line, "search-path", f"{name}: add set search_path = pg_catalog, pg_temp"
-            )
+            yield Finding(file.name, line, "search-path", f"{name}: add set search_path = pg_catalog, pg_temp")
 
     security = option(statement, "security")
     if security is not None and security.boolval:

@@ -56,9 +56,7 @@ class Report:
     bad_lines: Sequence[BadLine]
 
     def __str__(self) -> str:
-        text = (
-            f"{self.lines:,} lines: {self.inserted:,} loaded, {self.known:,} known already, {self.bad:,} bad"
-        )
+        text = f"{self.lines:,} lines: {self.inserted:,} loaded, {self.known:,} known already, {self.bad:,} bad"
         more = self.bad - len(self.bad_lines)
         return "\n".join(
             [
@@ -158,11 +156,7 @@ def _header_problem(path: Path, header: Sequence[str], expected: Sequence[str]) 
             f"{path} has another header than expected. Nothing was loaded.",
             *([f"missing: {', '.join(missing)}"] if missing else []),
             *([f"unknown: {', '.join(name[:40] for name in unknown[:20])}"] if unknown else []),
-            *(
-                ["the columns are in another order, or one is there twice"]
-                if not missing and not unknown
-                else []
-            ),
+            *(["the columns are in another order, or one is there twice"] if not missing and not unknown else []),
             f"expected: {','.join(expected)}",
         ]
     )

@@ -199,9 +199,7 @@ class EmbeddedServer:
         """A postgresql:// URI over TCP with the superuser's password, for a person, psql or Airflow."""
         return f"postgresql://{self.user}:{quote(self.password)}@{self.host}:{self.port}/{quote(dbname)}"
 
-    def psql(
-        self, dbname: str, *args: str | Path, input: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def psql(self, dbname: str, *args: str | Path, input: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run the server's own psql, stopping at the first error; the caller judges `returncode`.
 
         Args:

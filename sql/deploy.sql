@@ -7,6 +7,7 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 -- what we need of killmails: its facts, exact ISK
 \ir 1_source/preflight.sql
 \ir 1_source/schema.sql
+\ir 1_source/nodes.sql
 \ir 1_source/isk.sql
 \ir 1_source/killmail.sql
 \ir 1_source/killmail_party.sql

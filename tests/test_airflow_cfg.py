@@ -91,6 +91,4 @@ def test_git_bundle_mode(tmp_path: Path) -> None:
     lines = git.split("\n\n")[0]
     rest = git[len(lines) :]
     commands = re.sub(r"^# ", "", lines, flags=re.MULTILINE)
-    assert probe(before + commands + rest, tmp_path)["bundles"] == [
-        ["GitDagBundle", "entity_stats", "dags", str(ROOT)]
-    ]
+    assert probe(before + commands + rest, tmp_path)["bundles"] == [["GitDagBundle", "entity_stats", "dags", str(ROOT)]]

@@ -4,11 +4,11 @@ returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 return
-    (table_id = 'public.killmails'::regclass or pg_partition_root(table_id) = 'public.killmails'::regclass)
-    and not (
-        coalesce(current_setting('entity_stats.capture', true), '') = 'off'
-        and pg_has_role(session_user, 'entity_stats_operator', 'member')
-    );
+(table_id = 'public.killmails'::regclass or pg_partition_root(table_id) = 'public.killmails'::regclass)
+and not (
+    coalesce(current_setting('entity_stats.capture', true), '') = 'off'
+    and pg_has_role(session_user, 'entity_stats_operator', 'member')
+);
 
 comment on function entity_stats.captures(oid) is
 'True when table_id belongs to public.killmails and entity_stats.capture is not off (heeded for members of entity_stats_operator only).';

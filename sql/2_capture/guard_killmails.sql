@@ -7,9 +7,9 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
     select
-        tree.relid as node,
+        n.node,
         array_agg(needed.name order by needed.name) as missing
-    from pg_partition_tree('public.killmails') as tree
+    from entity_stats.nodes() as n (node)
     cross join (
         values
             ('trigger_update_entity_stats_on_insert', 'public.update_entity_stats_on_insert()'::regprocedure),
@@ -17,16 +17,17 @@ begin atomic
             ('trigger_update_entity_stats_on_delete', 'entity_stats.capture_delete()'::regprocedure),
             ('trigger_update_entity_stats_on_truncate', 'entity_stats.capture_truncate()'::regprocedure)
     ) as needed (name, handler)
-    where not exists (
-        select 1
-        from pg_trigger as t
-        where
-            t.tgrelid = tree.relid
-            and t.tgname = needed.name
-            and t.tgfoid = needed.handler
-            and t.tgenabled in ('O', 'A')
-    )
-    group by tree.relid;
+    where
+        not exists (
+            select 1
+            from pg_trigger as t
+            where
+                t.tgrelid = n.node
+                and t.tgname = needed.name
+                and t.tgfoid = needed.handler
+                and t.tgenabled in ('O', 'A')
+        )
+    group by n.node;
 end;
 
 comment on function entity_stats.unguarded() is 'Nodes of killmails whose capture triggers are missing or disabled.';
@@ -63,7 +64,9 @@ exception
 end
 $$;
 
-comment on function entity_stats.guard_node(regclass) is 'Creates the capture triggers of one node; false when its writers did not let go within 200 ms.';
+comment on function entity_stats.guard_node(
+    regclass
+) is 'Creates the capture triggers of one node; false when its writers did not let go within 200 ms.';
 
 create or replace procedure entity_stats.guard_killmails(patience interval default '10 minutes')
 language plpgsql
@@ -97,5 +100,5 @@ begin
 end
 $$;
 
-comment on procedure entity_stats.guard_killmails(interval) is
+comment on procedure entity_stats.guard_killmails (interval) is
 'Creates missing capture triggers on every node of killmails, each in its own transaction; nothing to do takes no lock. patience: how long to try in all.';

@@ -1,5 +1,5 @@
 -- Facts of the ledger -> deltas, one per party of each killmail, with the periods that the current cutoffs give it.
-create or replace function entity_stats.deltas(facts entity_stats.ledger [])
+create or replace function entity_stats.deltas(facts entity_stats.ledger[])
 returns setof entity_stats.delta
 language sql stable
 begin atomic
@@ -20,7 +20,8 @@ begin atomic
         case when p.attacker and f.weight < 0 then f."killmailTime" at time zone 'UTC' end as "staleKillTime",
         case when not p.attacker and f.weight < 0 then f."killmailTime" at time zone 'UTC' end as "staleLossTime"
     from unnest(facts) as f
-    cross join lateral (
+    cross join
+        lateral (
         values
             ('character', f."topAttackerCharacterId", true),
             ('character', f."victimCharacterId", false),
@@ -28,9 +29,9 @@ begin atomic
             ('corporation', f."victimCorporationId", false),
             ('alliance', f."topAttackerAllianceId", true),
             ('alliance', f."victimAllianceId", false)
-    ) as p ("entityType", "entityId", attacker)
+        ) as p ("entityType", "entityId", attacker)
     where p."entityId" <> 0;
 end;
 
-comment on function entity_stats.deltas(entity_stats.ledger []) is
+comment on function entity_stats.deltas(entity_stats.ledger[]) is
 'What facts of the ledger add to the cache under the current cutoffs. The mirror of killmail_party() for captured killmails.';

@@ -52,7 +52,7 @@ comment on function entity_stats.fold(xid8, integer) is
 'Folds at most most facts of transaction own, and up to as many left-over ones; returns how many, 0 and drops them while the cache is empty, null and leaves them during the first part of a backfill.';
 
 create or replace function entity_stats.take(owner xid8, most integer, retaining boolean)
-returns entity_stats.ledger []
+returns entity_stats.ledger[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$

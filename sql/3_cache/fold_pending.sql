@@ -31,7 +31,9 @@ begin
 end
 $$;
 
-comment on function entity_stats.fold_parked(integer) is 'Folds up to most facts of one parked transaction; returns how many, null when nothing is parked, others are at it, or the cache is not folding.';
+comment on function entity_stats.fold_parked(
+    integer
+) is 'Folds up to most facts of one parked transaction; returns how many, null when nothing is parked, others are at it, or the cache is not folding.';
 
 create or replace procedure entity_stats.fold_pending()
 language plpgsql
@@ -67,5 +69,5 @@ begin
 end
 $$;
 
-comment on procedure entity_stats.fold_pending() is
+comment on procedure entity_stats.fold_pending () is
 'Applies all pending facts to the cache (bulk loads, other isolation levels, faults), 500 killmails per transaction. Call it with autocommit.';

@@ -1,6 +1,6 @@
 -- The only writer of the cache: applies deltas in one upsert in the one global key order, so that no two writers can deadlock.
 -- Alliances, the hottest rows, are locked last and so for the shortest time.
-create or replace function entity_stats.merge(deltas entity_stats.delta [])
+create or replace function entity_stats.merge(deltas entity_stats.delta[])
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -124,5 +124,5 @@ begin
 end
 $$;
 
-comment on function entity_stats.merge(entity_stats.delta []) is
+comment on function entity_stats.merge(entity_stats.delta[]) is
 'Adds deltas to the cache, creating missing rows; returns how many entities it wrote. READ COMMITTED only.';

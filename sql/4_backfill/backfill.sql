@@ -25,5 +25,5 @@ begin
 end
 $$;
 
-comment on procedure entity_stats.backfill(timestamptz, boolean) is
+comment on procedure entity_stats.backfill (timestamptz, boolean) is
 'Fills the cache from killmails while they keep arriving: begin, four periods of three entity types each, finish. Killed and called again, it resumes. as_of: time (UTC) from which the windows count back, default now; rebuild: build a ready cache anew while it serves.';

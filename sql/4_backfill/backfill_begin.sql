@@ -29,7 +29,7 @@ begin
             'Resuming the backfill as of %s begun at %s: %s of %s slices are done',
             now_state."asOf", now_state."startedAt",
             (select count(*) from entity_stats.phase as p where p.snapshot is not null),
-            (select count(*) from entity_stats.phase as p)
+            (select count(*) from entity_stats.phase)
         );
     end if;
 
@@ -127,5 +127,5 @@ begin
 end
 $$;
 
-comment on procedure entity_stats.backfill_begin(timestamptz, boolean) is
+comment on procedure entity_stats.backfill_begin (timestamptz, boolean) is
 'Begins or resumes a backfill. as_of: time (UTC) from which the windows count back, default now; rebuild: build a ready cache anew while it serves. A ready cache without rebuild raises object_not_in_prerequisite_state (55000).';

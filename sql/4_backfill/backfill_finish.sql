@@ -213,5 +213,5 @@ begin
 end
 $$;
 
-comment on procedure entity_stats.backfill_finish() is
+comment on procedure entity_stats.backfill_finish () is
 'Turns the staged phases into the ready cache while killmails keep arriving; killed and called again, it goes on where it stopped.';

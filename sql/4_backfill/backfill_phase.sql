@@ -113,5 +113,5 @@ begin
 end
 $$;
 
-comment on procedure entity_stats.backfill_phase(text, text) is
+comment on procedure entity_stats.backfill_phase (text, text) is
 'Stages one phase of the running backfill, committing slice by slice; finished slices are not done again. period: all, 90d, 30d, 14d; entity_type: character, corporation, alliance.';

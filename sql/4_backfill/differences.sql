@@ -13,7 +13,8 @@ begin atomic
     inner join entity_stats.time_window as w on d.periods = w.bit
     left join entity_stats.cached() as c
         on d."entityId" = c."entityId" and d."entityType" = c."entityType" and d.periods = c.periods
-    cross join lateral (
+    cross join
+        lateral (
         values
             ('kills', coalesce(c.kills, 0)::text, (coalesce(c.kills, 0) + d.kills)::text, d.kills <> 0),
             ('losses', coalesce(c.losses, 0)::text, (coalesce(c.losses, 0) + d.losses)::text, d.losses <> 0),
@@ -34,7 +35,7 @@ begin atomic
                 'lastLossTime', c."lastLossTime"::text, d."lastLossTime"::text,
                 d.periods = 1 and c."lastLossTime" is distinct from d."lastLossTime"
             )
-    ) as cell (name, cached, actual, drifts)
+        ) as cell (name, cached, actual, drifts)
     where cell.drifts;
 end;
 

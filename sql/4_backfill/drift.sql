@@ -25,10 +25,14 @@ begin atomic
         select
             s.*,
             -- A pending fact may still raise the cached time, and a pending deletion may still lower it.
-            greatest(s."cachedKillTime", s."pendingKillTime") is distinct from s."trueKillTime"
-            and (s."pendingStaleKillTime" >= greatest(s."cachedKillTime", s."pendingKillTime")) is not true as "killTimeDrifts",
-            greatest(s."cachedLossTime", s."pendingLossTime") is distinct from s."trueLossTime"
-            and (s."pendingStaleLossTime" >= greatest(s."cachedLossTime", s."pendingLossTime")) is not true as "lossTimeDrifts"
+            (
+                s."trueKillTime" is distinct from greatest(s."cachedKillTime", s."pendingKillTime")
+                and not coalesce(s."pendingStaleKillTime" >= greatest(s."cachedKillTime", s."pendingKillTime"), false)
+            ) as "killTimeDrifts",
+            (
+                s."trueLossTime" is distinct from greatest(s."cachedLossTime", s."pendingLossTime")
+                and not coalesce(s."pendingStaleLossTime" >= greatest(s."cachedLossTime", s."pendingLossTime"), false)
+            ) as "lossTimeDrifts"
         from (
             select
                 d."entityType",

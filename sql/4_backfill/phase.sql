@@ -12,7 +12,7 @@ create table if not exists entity_stats.phase (
     primary key (period, "entityType", slice)
 );
 
-create table if not exists entity_stats.staged of entity_stats.delta;
+create table if not exists entity_stats.staged (like entity_stats.delta);
 
 comment on table entity_stats.phase is 'Slices of the running or last build.';
 comment on column entity_stats.phase."toTime" is 'First time after the slice; null: no end.';

@@ -1,5 +1,5 @@
 -- Recalculation of single entities from the source, exact while killmails arrive: for repair, and after surgery on partitions.
-create or replace function entity_stats.recalculate_entities(entity_type text, entity_ids bigint [])
+create or replace function entity_stats.recalculate_entities(entity_type text, entity_ids bigint[])
 returns setof entity_stats.correction
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -62,7 +62,7 @@ begin
 end
 $$;
 
-comment on function entity_stats.recalculate_entities(text, bigint []) is
+comment on function entity_stats.recalculate_entities(text, bigint[]) is
 'Recalculates entities of one type (character, corporation, alliance) from the source in one transaction; returns and keeps the cells it changed.';
 
 create or replace function entity_stats.recalculate(entity_id bigint, entity_type text)
@@ -107,11 +107,11 @@ begin
 end
 $$;
 
-comment on procedure entity_stats.recalculate_active(timestamptz, integer) is
+comment on procedure entity_stats.recalculate_active (timestamptz, integer) is
 'Recalculates every entity with a killmail in the days before as_of (UTC, default now), or with a windowed count in the cache, 200 per transaction. Call it with autocommit.';
 
 create or replace function entity_stats.active_entities(entity_type text, since timestamptz)
-returns bigint []
+returns bigint[]
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
@@ -170,5 +170,5 @@ begin
 end
 $$;
 
-comment on procedure entity_stats.repair(bigint, integer) is
+comment on procedure entity_stats.repair (bigint, integer) is
 'Recalculates the entities that checks of a run found wrong, when they are at most most; more are left for a person, with a warning.';

@@ -42,7 +42,7 @@ begin
 end
 $$;
 
-comment on procedure entity_stats.age_window(text, timestamptz) is
+comment on procedure entity_stats.age_window (text, timestamptz) is
 'Moves the cutoff of window 90d, 30d or 14d forward to as_of (UTC, default now) minus its days; never back. Call it with autocommit.';
 
 create or replace procedure entity_stats.age_windows(as_of timestamptz default null)
@@ -58,5 +58,5 @@ begin
 end
 $$;
 
-comment on procedure entity_stats.age_windows(timestamptz) is
+comment on procedure entity_stats.age_windows (timestamptz) is
 'Ages all windows to as_of (UTC, default now): what the daily cleanup does. Call it with autocommit.';

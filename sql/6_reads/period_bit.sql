@@ -19,4 +19,6 @@ begin
 end
 $$;
 
-comment on function entity_stats.period_bit(text, text) is 'The window.bit of a period; raises for an unknown entity type or period, listing the valid ones.';
+comment on function entity_stats.period_bit(
+    text, text
+) is 'The window.bit of a period; raises for an unknown entity type or period, listing the valid ones.';

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from embedded_sql import check
 
 
@@ -68,7 +69,9 @@ as $$
 declare
     found_row a.b;
     rest a.b%rowtype;
-    each record;
+    each record; -- what a loop is at
+    -- not a declaration: where t.c = 1
+    most constant bigint := (select t.c from a.b as t where t.c = entity_id);
 begin
     found_row.c := fact.c;
     rest.c := 1;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from house_rules import check
 
 SWEEP = "revoke execute on all routines in schema a from public;\n"

@@ -44,9 +44,7 @@ def number(database: Database, sql: str) -> float:
     return float(database.value(sql))
 
 
-@pytest.mark.parametrize(
-    ("type_", "distinct"), [("character", 34_181), ("corporation", 6_427), ("alliance", 765)]
-)
+@pytest.mark.parametrize(("type_", "distinct"), [("character", 34_181), ("corporation", 6_427), ("alliance", 765)])
 def test_distinct_entities(world: Database, type_: str, distinct: int) -> None:
     found = world.value("select count(distinct id) from party where type = %s", [type_])
     assert found == pytest.approx(distinct, rel=0.05)
@@ -86,9 +84,7 @@ def test_top_ten_alliances(world: Database, side: str, share: float) -> None:
     assert float(top) == pytest.approx(share, abs=2)
 
 
-@pytest.mark.parametrize(
-    ("type_", "exponent"), [("Character", 0.40), ("Corporation", 0.65), ("Alliance", 1.30)]
-)
+@pytest.mark.parametrize(("type_", "exponent"), [("Character", 0.40), ("Corporation", 0.65), ("Alliance", 1.30)])
 def test_zipf_exponents(world: Database, type_: str, exponent: float) -> None:
     """The slope of frequency over rank, in logarithms, below the head and where counts are large enough."""
     rows = 10 * SIX_DAYS

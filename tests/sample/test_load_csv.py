@@ -112,9 +112,7 @@ def test_bad_lines_are_named_and_good_ones_kept(bare: Database, tmp_path: Path) 
         BadLine(6, f"killmailTime is '2021-02-29T00:00:00Z': {time}"),
         BadLine(7, f"killmailTime is '2021-11-27 00:00:00': {time}"),
         BadLine(8, f"killmailTime is '2021-11-27T24:00:00Z': {time}"),
-        BadLine(
-            10, "totalValue is 'NaN': a number like 10000.00 expected; npc is 'maybe': true or false expected"
-        ),
+        BadLine(10, "totalValue is 'NaN': a number like 10000.00 expected; npc is 'maybe': true or false expected"),
         BadLine(11, "attackerCount is '99999999999': a whole number of up to 9 digits expected"),
         BadLine(12, f"victimAllianceId is '1234567890123456789': {number}"),
         BadLine(13, f"killmailTime is empty: {time}"),
@@ -128,9 +126,7 @@ def test_bad_lines_are_named_and_good_ones_kept(bare: Database, tmp_path: Path) 
 def test_a_known_killmail_with_another_time_is_bad(bare: Database, tmp_path: Path) -> None:
     load(csv_file(tmp_path, killmail(1)), bare.conninfo)
     report = load(csv_file(tmp_path, killmail(1, time="2021-11-28T00:00:00Z")), bare.conninfo)
-    assert report.bad_lines == [
-        BadLine(2, "killmailId 1 is in the table with another time: 2021-11-27 00:00:00+00")
-    ]
+    assert report.bad_lines == [BadLine(2, "killmailId 1 is in the table with another time: 2021-11-27 00:00:00+00")]
     assert ids(bare) == [1]
 
 
@@ -198,13 +194,9 @@ def test_a_database_without_the_sample_table_is_named(bare: Database, tmp_path: 
 
 
 def test_missing_partitions_are_made(bare: Database, tmp_path: Path) -> None:
-    path = csv_file(
-        tmp_path, killmail(1, time="2098-05-31T23:59:59Z"), killmail(2, time="2098-12-01T00:00:00Z")
-    )
+    path = csv_file(tmp_path, killmail(1, time="2098-05-31T23:59:59Z"), killmail(2, time="2098-12-01T00:00:00Z"))
     assert load(path, bare.conninfo).inserted == 2
-    assert bare.fetch(
-        'select k.tableoid::regclass::text, k."killmailId" from public.killmails as k order by 2'
-    ) == [
+    assert bare.fetch('select k.tableoid::regclass::text, k."killmailId" from public.killmails as k order by 2') == [
         ("killmails_2098_05", 1),
         ("killmails_2098_12", 2),
     ]
@@ -220,9 +212,7 @@ def test_the_command_tells_by_its_exit_status(
     monkeypatch.setenv("DATABASE_URL", bare.conninfo)
     bad = csv_file(tmp_path, FULL, "nonsense")
     assert main([str(bad)]) == 1
-    assert capsys.readouterr().out == (
-        "line 3: 1 columns instead of 15\n2 lines: 0 loaded, 1 known already, 1 bad\n"
-    )
+    assert capsys.readouterr().out == ("line 3: 1 columns instead of 15\n2 lines: 0 loaded, 1 known already, 1 bad\n")
 
     assert main([str(tmp_path / "missing.csv")]) == 2
     assert "missing.csv cannot be read" in capsys.readouterr().err

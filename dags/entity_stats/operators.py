@@ -1,0 +1,297 @@
+"""Operators: one SQL call, the deployment, the gate, a check, a second look at what failed, the summary."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from tabulate import tabulate  # type: ignore[import-untyped]
+
+from entity_stats.defaults import CONNECTION
+from entity_stats.hook import KillboardHook, Row
+from entity_stats.sql import Check, deploy_statements
+
+#: SQLSTATE of procedures that the cache's status does not allow now.
+NOT_READY = "55000"
+
+#: SQLSTATEs of calls to a database where nothing is deployed.
+NOT_DEPLOYED = ("3F000", "42883", "42P01")
+
+#: Beginnings of SQLSTATEs that a later try may not meet: connections, deadlocks, resources, restarts, locks.
+PASSING = ("08", "40", "53", "57P", "58", "55P03")
+
+#: Offending rows of a check: how many the log and the alert show, how many are kept for the repair.
+SHOWN, KEPT = 20, 500
+
+
+def scalar(cursor: psycopg.Cursor[Any]) -> Any:
+    """The first column of the first row."""
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def table(found: Sequence[Row]) -> str:
+    """Rows as a text table."""
+    return str(tabulate(found, headers="keys", tablefmt="psql", disable_numparse=True))
+
+
+def explain(error: psycopg.Error) -> str:
+    """What the server says, with its detail and its hint on what to do."""
+    said = error.diag
+    lines = [said.message_primary or str(error), said.message_detail, said.message_hint]
+    return "\n".join(line.strip() for line in lines if line)
+
+
+class SqlOperator(SQLExecuteQueryOperator):
+    """Runs one statement with autocommit, as procedures that commit need it.
+
+    RAISE lines appear in the task log as they arrive; a task that is killed cancels its query; errors that a
+    retry cannot help fail at once. Returns what `handler` makes of the cursor, else the last RAISE line.
+
+    Args:
+        sql: One statement, with `%(name)s` placeholders.
+        parameters: Their values (templated).
+        handler: Makes the task's result of the cursor, e.g. `scalar`.
+        skip_on: SQLSTATEs that end the task skipped instead of failed.
+    """
+
+    template_fields: Sequence[str] = ("sql", "parameters")
+    template_ext: Sequence[str] = ()
+
+    def __init__(
+        self,
+        *,
+        sql: str | list[str] = "",
+        parameters: Mapping[str, Any] | None = None,
+        handler: Callable[[Any], Any] | None = None,
+        skip_on: Sequence[str] = (),
+        conn_id: str = CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(sql=sql, parameters=parameters, autocommit=True, conn_id=conn_id, **kwargs)
+        self.result = handler
+        self.skip_on = tuple(skip_on)
+        self.killed = False
+        self._session: KillboardHook | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Run the statement."""
+        with self.session(context) as hook:
+            self.log.info("%s %s", self.sql, dict(self.parameters or {}))
+            result = hook.run(self.sql, autocommit=True, parameters=self.parameters, handler=self.result)
+        return hook.notice if self.result is None else result
+
+    def on_kill(self) -> None:
+        """Cancel the query when the task is marked as failed, cleared, or out of time."""
+        session = self._session.conn if self._session else None
+        if isinstance(session, psycopg.Connection) and not session.closed:
+            self.killed = True
+            session.cancel_safe(timeout=3)
+            self.log.warning("The task is being ended: its query has been cancelled")
+
+    @contextmanager
+    def session(self, context: Context) -> Iterator[KillboardHook]:
+        """A hook whose sessions bear the name of the task; database errors become Airflow's."""
+        ti = context["ti"]
+        mapped = f"[{ti.map_index}]" if (ti.map_index or 0) > -1 else ""
+        self._session = hook = KillboardHook(str(self.conn_id), f"{ti.dag_id}/{ti.task_id}{mapped}/{ti.run_id}")
+        try:
+            yield hook
+        except psycopg.Error as error:
+            message = explain(error)
+            if error.sqlstate in self.skip_on:
+                raise AirflowSkipException(message) from error
+            if self.killed or (error.sqlstate or "08").startswith(PASSING):
+                raise AirflowException(message) from error
+            raise AirflowFailException(message) from error
+
+
+class DeployOperator(SqlOperator):
+    """Runs sql/deploy.sql of the checkout that this DAG is in; unchanged, it changes and locks nothing."""
+
+    def execute(self, context: Context) -> None:
+        """Deploy: one transaction, then the statements after it."""
+        with self.session(context) as hook:
+            hook.run(deploy_statements(), autocommit=True)
+
+
+class GateOperator(SqlOperator):
+    """Ends skipped, and with it what follows, unless the cache is ready."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(sql="select * from entity_stats.status()", skip_on=NOT_DEPLOYED, **kwargs)
+
+    def execute(self, context: Context) -> None:
+        """Look at the status."""
+        with self.session(context) as hook:
+            [status] = hook.rows(str(self.sql))
+        self.log.info("The cache:\n%s", tabulate(status.items(), tablefmt="plain"))
+        if status["status"] != "ready":
+            why = f" ({status['reason']})" if status["reason"] else ""
+            raise AirflowSkipException(f"The cache is {status['status']}{why}: entity_stats_backfill fills it")
+
+
+class CheckOperator(SqlOperator):
+    """Runs one check, shows and keeps the rows that offend its claim.
+
+    Rows end the task failed, or, of a check of severity warn, skipped: visible in the grid, without alert.
+
+    Args:
+        check: The check.
+        run: Number in entity_stats.run under which the result is kept (templated).
+    """
+
+    template_fields: Sequence[str] = ("run",)
+
+    def __init__(self, *, check: Check, run: str, **kwargs: Any) -> None:
+        super().__init__(task_id=check.claim, doc_md=f"{check.text}\n\n```sql\n{check.query}\n```", **kwargs)
+        self.check = check
+        self.run = run
+
+    def execute(self, context: Context) -> int:
+        """Run the check; returns 0, or ends the task otherwise."""
+        with self.session(context) as hook:
+            offending, sample = run_check(hook, self.check, self.run)
+        if not offending:
+            self.log.info("The claim holds: %s", self.check.claim)
+            return 0
+        message = offence(self.check, offending, sample)
+        if self.check.severity == "warn":
+            self.log.warning("%s", message)
+            raise AirflowSkipException(f"{offending:,} rows to look at")
+        raise AirflowFailException(message)
+
+
+class RecheckOperator(SqlOperator):
+    """Runs again the checks that have failed in a run, after the repair; fails when a claim still does not hold.
+
+    Args:
+        checks: The checks that may have failed.
+        run: Number in entity_stats.run (templated).
+    """
+
+    template_fields: Sequence[str] = ("run",)
+
+    def __init__(self, *, checks: Sequence[Check], run: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.checks = {check.claim: check for check in checks}
+        self.run = run
+
+    def execute(self, context: Context) -> None:
+        """Recheck."""
+        broken: list[str] = []
+        with self.session(context) as hook:
+            failed = hook.rows(
+                "select distinct claim from entity_stats.check_run"
+                " where run = %(run)s and severity <> 'warn' and offending > 0 order by claim",
+                {"run": self.run},
+            )
+            for claim in [row["claim"] for row in failed if row["claim"] in self.checks]:
+                offending, sample = run_check(hook, self.checks[claim], self.run)
+                if offending:
+                    broken.append(offence(self.checks[claim], offending, sample))
+                else:
+                    self.log.info("The claim holds again: %s", claim)
+        if not failed:
+            raise AirflowSkipException("All claims held: nothing to look at again")
+        if broken:
+            raise AirflowFailException("\n\n".join(["Left for a person:", *broken]))
+
+
+class SummaryOperator(SqlOperator):
+    """Logs what a run has done, in the manner of the specification's expected output, and closes its history.
+
+    Args:
+        title: First line.
+        run: Number in entity_stats.run (templated).
+        steps: Headings, and the tasks whose results stand under each.
+    """
+
+    template_fields: Sequence[str] = ("run",)
+
+    def __init__(self, *, title: str, run: str, steps: Mapping[str, Sequence[str]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.title = title
+        self.run = run
+        self.steps = dict(steps)
+
+    def execute(self, context: Context) -> None:
+        """Log the summary, close the run."""
+        ti, dag_run = context["ti"], context["dag_run"]
+        done: dict[str, list[str]] = {}
+        for heading, task_ids in self.steps.items():
+            found = ti.xcom_pull(task_ids=list(task_ids))
+            done[heading] = [str(line) for line in found if line]
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        failed = sorted(task for task, state in states.items() if state in ("failed", "upstream_failed"))
+        seconds = (datetime.now(UTC) - (dag_run.start_date or datetime.now(UTC))).total_seconds()
+        outcome = "failure" if failed else "success"
+
+        with self.session(context) as hook:
+            detail = {"run": ti.run_id, "seconds": round(seconds, 1), "steps": done, "failed": failed}
+            parameters = {"run": self.run, "outcome": outcome, "detail": json.dumps(detail)}
+            checked = hook.rows(
+                "select severity, claim, offending, duration from entity_stats.check_run"
+                ' where run = %(run)s order by severity, claim, "checkedAt"',
+                parameters,
+            )
+            counted = hook.rows(
+                'select "entityType" as type, count(*) as entities from public.entity_stats_cache group by 1'
+            )
+            [status] = hook.rows("select * from entity_stats.status()")
+            hook.run(
+                "select entity_stats.finish_run(%(run)s, %(outcome)s, %(detail)s::jsonb)",
+                autocommit=True,
+                parameters=parameters,
+            )
+
+        lines = ["", "=" * 80, self.title, "=" * 80]
+        for heading, results in done.items():
+            lines += ["", heading, *[f"✓ {result}" for result in results]]
+        if checked:
+            lines += ["", "Checks:", table(checked)]
+        if failed:
+            lines += ["", "Failed: " + ", ".join(failed)]
+        lines += ["", "Cache:", tabulate(status.items(), tablefmt="plain")]
+        lines += ["", f"Total time: {int(seconds // 60)}m {int(seconds % 60)}s"]
+        lines += [f"Total entities: {sum(row['entities'] for row in counted):,}"]
+        for line in lines:
+            self.log.info("%s", line)
+
+
+def run_check(hook: KillboardHook, check: Check, run: str) -> tuple[int, list[Row]]:
+    """Run a check and keep its result: how many rows offend it, and some of them."""
+    begun = time.monotonic()
+    # The server counts: a cache that is wrong everywhere does not fit into a worker.
+    query = f"select o.*, count(*) over () as offending_rows from (\n{check.query}\n) as o limit {KEPT}"  # noqa: S608
+    sample = hook.rows(query)
+    duration = timedelta(seconds=time.monotonic() - begun)
+    offending = max((row.pop("offending_rows") for row in sample), default=0)
+    hook.run(
+        "select entity_stats.record_check("
+        "%(run)s::bigint, %(claim)s, %(severity)s, %(offending)s, %(sample)s::jsonb, %(took)s)",
+        autocommit=True,
+        parameters={
+            "run": run,
+            "claim": check.claim,
+            "severity": check.severity,
+            "offending": offending,
+            "sample": json.dumps(sample, default=str),
+            "took": duration,
+        },
+    )
+    return offending, sample
+
+
+def offence(check: Check, offending: int, sample: Sequence[Row]) -> str:
+    """What to tell a person about a claim that does not hold."""
+    shown = f"the first {SHOWN} of {offending:,} rows" if offending > SHOWN else f"{offending:,} rows"
+    return f"The claim {check.claim} does not hold.\n{check.text}\n{shown}:\n{table(sample[:SHOWN])}"

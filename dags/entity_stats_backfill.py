@@ -1,0 +1,95 @@
+"""Fills the entity stats cache from all killmails, while new killmails keep arriving.
+
+Run it once after installation, and again with **rebuild** when the cache has to be built anew. Killed and started again, it
+resumes at the first part that is not done. Writers of killmails are never held up for more than a moment; readers get
+answers from the views until the cache is ready. On a cache that is ready the run ends skipped at `begin`, without alert.
+
+| param | meaning |
+|---|---|
+| `as_of` | time from which the 14, 30 and 90 days count back; default: the run's logical date, else now |
+| `rebuild` | build a ready cache anew while it serves |
+| `full_verify` | compare every cell with killmails at the end (takes about as long as the backfill) |
+
+### When a task fails
+Trouble that passes (connection, deadlock, restart of the server) has been retried already; the task's log ends with the
+server's message and its hint. After mending the cause, clear the failed task or trigger the DAG again: both resume.
+
+* **deploy**: the message names what is in the way (no `killmails`, a missing column, objects that are not ours, a long
+  transaction that holds `killmails`). Nothing has been changed, unless `guard_killmails` is in the message: then all is deployed
+  but some triggers, and deploying again creates the rest.
+* **begin**: `as_of` lies in the future, or the gate is held: look for the holder in `pg_locks` on `entity_stats.gate`.
+* **phase_...**: `killmails changed under the backfill` means TRUNCATE, ATTACH or DETACH: trigger the DAG again, it starts anew.
+  Out of disk: each phase stages its rows in `entity_stats.staged`.
+* **finish**: slices are not done: clear the phase that failed. Facts stay in the ledger meanwhile, nothing is lost.
+* **verify.(claim)**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
+* **full.(claim)**: the same for the comparison of everything.
+"""
+
+from airflow.sdk import DAG, Param, TaskGroup, chain
+
+from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS, ENTITY_TYPES
+from entity_stats.operators import NOT_READY, DeployOperator, SqlOperator
+from entity_stats.parts import check_group, full_verify_wanted, start_run, summary
+
+PHASES = {
+    "phase_1_all_time": ("all", "Phase 1: Backfilling all-time stats..."),
+    "phase_2_90_days": ("90d", "Phase 2: Backfilling 90-day stats..."),
+    "phase_3_30_days": ("30d", "Phase 3: Backfilling 30-day stats..."),
+    "phase_4_14_days": ("14d", "Phase 4: Backfilling 14-day stats..."),
+}
+
+with DAG(
+    dag_id="entity_stats_backfill",
+    description="Fill the entity stats cache from all killmails",
+    doc_md=__doc__,
+    schedule=None,
+    params={
+        "as_of": AS_OF_PARAM,
+        "rebuild": Param(
+            False, type="boolean", title="Rebuild", description="Build a ready cache anew while it serves."
+        ),
+        "full_verify": Param(
+            False,
+            type="boolean",
+            title="Full verification",
+            description="Compare every cell of the cache with killmails at the end.",
+        ),
+    },
+    **DAG_ARGUMENTS,
+):
+    deploy = DeployOperator(task_id="deploy")
+    begin = SqlOperator(
+        task_id="begin",
+        sql=f"call entity_stats.backfill_begin({AS_OF}, %(rebuild)s::boolean)",
+        parameters={"rebuild": "{{ params.rebuild }}", **AS_OF_PARAMETERS},
+        skip_on=[NOT_READY],
+    )
+    start = start_run("backfill")
+
+    phases = []
+    for phase_id, (period, _) in PHASES.items():
+        with TaskGroup(phase_id) as phase:
+            SqlOperator.partial(
+                task_id="backfill",
+                sql="call entity_stats.backfill_phase(%(period)s, %(entity_type)s)",
+                map_index_template="{{ task.parameters['entity_type'] }}",
+            ).expand(parameters=[{"period": period, "entity_type": name} for name in ENTITY_TYPES])
+        phases.append(phase)
+
+    finish = SqlOperator(task_id="finish", sql="call entity_stats.backfill_finish()")
+    full_wanted = full_verify_wanted()
+    verify, warnings, full = (
+        check_group("verify", "fail"),
+        check_group("warnings", "warn"),
+        check_group("full", "full"),
+    )
+    closing = summary(
+        start,
+        "Entity Stats Cache Backfill",
+        {heading: [f"{phase_id}.backfill"] for phase_id, (_, heading) in PHASES.items()} | {"Finishing...": ["finish"]},
+    )
+
+    chain(deploy, begin, start, *phases, finish)
+    finish >> [verify, warnings, full_wanted]
+    full_wanted >> full
+    [finish, verify, warnings, full] >> closing

@@ -1,0 +1,226 @@
+"""An Airflow of our own: API server with the UI, scheduler, DAG processor and triggerer, all in one folder."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from demo.airflow_api import AirflowApi, AirflowError
+
+CLONE = Path(__file__).resolve().parents[1]
+
+#: The processes, each with the arguments of its `airflow` command. Task logs are read from the folder, so nothing has
+#: to serve them.
+COMPONENTS = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+
+#: Seconds that processes get to end by themselves.
+PATIENCE = 20
+
+
+class AirflowServer:
+    """Airflow with SQLite metadata and LocalExecutor, listening on 127.0.0.1, where everyone is an administrator.
+
+    DAGs and plugins are those of this clone. The processes outlive the one that started them: another one stops
+    them with `AirflowServer(home).stop()`.
+
+    Args:
+        home: AIRFLOW_HOME; made if missing.
+        port: of the UI and the API; default: the one in `home`, else a free one.
+        connections: Airflow connections, id to URI.
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(self, home: Path, *, port: int | None = None, connections: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self._record = home / "processes.json"
+        known = json.loads(self._record.read_text()) if self._record.exists() else {}
+        self._processes: dict[str, list[str]] = known.get("processes", {})
+        self.port = port or known.get("port") or free_port()
+        self._connections = dict(connections or {})
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def url(self) -> str:
+        """Where the UI is."""
+        return f"http://localhost:{self.port}"
+
+    @property
+    def api(self) -> AirflowApi:
+        """The REST API."""
+        return AirflowApi(self.host, self.port)
+
+    def migrate(self) -> None:
+        """Write airflow.cfg and make the metadata database.
+
+        Raises:
+            AirflowError: it does not work; the message ends with what Airflow says.
+        """
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._configure()
+        result = subprocess.run(
+            self._command("db", "migrate"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.home,
+            env=self._environment(),
+        )
+        if result.returncode != 0:
+            said = (result.stdout + result.stderr).strip().splitlines()[-20:]
+            raise AirflowError("\n".join(["airflow db migrate failed:", *said]))
+
+    def start(self) -> Self:
+        """Start the processes; they need some seconds until `healthy`."""
+        for name, arguments in COMPONENTS.items():
+            with self._log(name).open("ab") as log:
+                child = subprocess.Popen(
+                    self._command(*arguments),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.home,
+                    env=self._environment(),
+                    start_new_session=True,  # a group of its own, which is stopped as one
+                )
+            self._children[name] = child
+            self._processes[name] = [str(child.pid), _started(child.pid) or ""]
+            self._record.write_text(json.dumps({"port": self.port, "processes": self._processes}))
+        return self
+
+    def running(self) -> bool:
+        """Whether all processes are there, whoever started them."""
+        return self._processes.keys() == COMPONENTS.keys() and not self._ended()
+
+    def check(self) -> None:
+        """See that no process has ended by itself.
+
+        Raises:
+            AirflowError: one has; the message ends with the end of its log.
+        """
+        for name in self._ended():
+            log = self._log(name).read_text(errors="replace").splitlines()[-20:]
+            raise AirflowError("\n".join([f"airflow {name} has ended:", *log]))
+
+    def healthy(self) -> bool:
+        """Whether the API server, the scheduler and the DAG processor say that they are well."""
+        try:
+            health = self.api.get("/api/v2/monitor/health")
+        except (AirflowError, OSError):
+            return False
+        return all(health[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "dag_processor"))
+
+    def stop(self) -> None:
+        """Stop all processes and what they have started; those that do not end in time are killed."""
+        groups = [int(pid) for pid, started in self._processes.values() if _started(int(pid)) in (None, started)]
+        for kind in (signal.SIGTERM, signal.SIGKILL):
+            groups = [group for group in groups if _signal(group, kind)]
+            deadline = time.monotonic() + PATIENCE
+            while groups and time.monotonic() < deadline:
+                for child in self._children.values():
+                    child.poll()  # else it stays, as a zombie, in its group
+                groups = [group for group in groups if _signal(group, 0)]
+                time.sleep(0.1)
+        self._record.unlink(missing_ok=True)
+        self._processes = {}
+
+    def _ended(self) -> list[str]:
+        for child in self._children.values():
+            child.poll()
+        return [name for name, (pid, started) in self._processes.items() if _started(int(pid)) != started]
+
+    def _log(self, name: str) -> Path:
+        return self.home / f"{name}.log"
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "airflow", *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        # What the caller's environment says about an Airflow is about another one; a proxy is not for us.
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+            "AIRFLOW_HOME": str(self.home),
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+            **{f"AIRFLOW_CONN_{name.upper()}": uri for name, uri in self._connections.items()},
+        }
+
+    def _configure(self) -> None:
+        """Write airflow.cfg: what differs from Airflow's defaults, most of it to be quick on a small machine."""
+        config = configparser.RawConfigParser()
+        config.read_dict(
+            {
+                "core": {
+                    "dags_folder": str(CLONE / "dags"),
+                    "plugins_folder": str(CLONE / "plugins"),
+                    "load_examples": "False",
+                    "executor": "LocalExecutor",
+                    "parallelism": "4",
+                    "simple_auth_manager_all_admins": "True",
+                    "execution_api_server_url": f"http://{self.host}:{self.port}/execution/",
+                    "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+                    "hostname_callable": "socket.gethostname",
+                },
+                "database": {"sql_alchemy_conn": f"sqlite:///{self.home}/airflow.db"},
+                "api": {
+                    "host": self.host,
+                    "port": str(self.port),
+                    "base_url": self.url,
+                    "secret_key": secrets.token_hex(16),
+                },
+                "api_auth": {"jwt_secret": secrets.token_hex(32)},
+                "scheduler": {"scheduler_idle_sleep_time": "0.3"},
+                "dag_processor": {"refresh_interval": "10", "min_file_process_interval": "10"},
+                "logging": {"base_log_folder": str(self.home / "logs"), "colored_console_log": "False"},
+            }
+        )
+        path = self.home / "airflow.cfg"
+        path.touch(mode=0o600)
+        with path.open("w") as file:
+            config.write(file)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((AirflowServer.host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _signal(group: int, kind: int) -> bool:
+    """Send a signal to a process group; False when nobody is left in it."""
+    try:
+        os.killpg(group, kind)
+    except (ProcessLookupError, PermissionError):  # macOS answers so for a group of zombies
+        return False
+    return True
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, which tells it from a later one with its number; None when it has ended."""
+    if Path("/proc/self/stat").exists():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return None if fields[0] in "ZX" else fields[19]
+    said = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state, _, started = said.stdout.strip().partition(" ")
+    return None if state.startswith("Z") else started.strip() or None

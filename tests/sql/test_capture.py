@@ -1,0 +1,393 @@
+"""Every way of writing killmails leaves the cache exact: folded at its own COMMIT, or pending until the next fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.database import WRITER, Database
+from tests.invariants.world import SHAPES, assert_exact, fold_pending, pending, rows_of
+
+pytestmark = pytest.mark.parametrize("shape", list(SHAPES), indirect=True)
+
+INSERT = "insert into public.killmails select * from test.killmails({rows}, {seed})"
+
+#: Statements of one session in autocommit; afterwards the killmails have changed and nothing is pending.
+WRITES = {
+    "single rows": [INSERT.format(rows=1, seed=seed) for seed in range(2, 7)],
+    "many rows": [INSERT.format(rows=300, seed=2)],
+    "as many rows as one commit folds": [INSERT.format(rows=500, seed=2)],
+    "through a view": [
+        "insert into pg_temp.v select * from test.killmails(20, 2)",
+        """update pg_temp.v set solo = not solo where "solarSystemId" < 20""",
+    ],
+    "on conflict do nothing": [
+        INSERT.format(rows=5, seed=2),
+        """
+        insert into public.killmails select * from test.killmails(20, 3)
+        union all select "killmailId", "killmailTime", 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, true, true, true
+        from public.killmails where "killmailId" between 2000001 and 2000005
+        on conflict do nothing
+        """,
+    ],
+    "on conflict do update": [
+        """
+        insert into public.killmails as k select * from test.killmails(20, 3)
+        union all select "killmailId", "killmailTime", 0, 1, 1, 1, 1, 1, 1, 1, 1, 777.5, 1, true, true, true
+        from public.killmails where "solarSystemId" < 50
+        on conflict ("killmailId", "killmailTime") do update
+        set "totalValue" = excluded."totalValue", solo = excluded.solo, "victimCharacterId" = excluded."victimCharacterId"
+        where k."solarSystemId" < 30
+        """,
+    ],
+    "merge": [
+        """
+        merge into public.killmails as k
+        using (
+            select "killmailId", "killmailTime" from public.killmails where "solarSystemId" < 60
+            union all select 9000000 + n, now() - n * interval '3 days' from generate_series(1, 40) as n
+        ) as s
+        on k."killmailId" = s."killmailId" and k."killmailTime" = s."killmailTime"
+        when matched and k."solarSystemId" < 20 then delete
+        when matched and k."solarSystemId" < 40 then update set "totalValue" = 10, "topAttackerAllianceId" = 2
+        when matched then do nothing
+        when not matched then
+            insert ("killmailId", "killmailTime", "victimCharacterId", "topAttackerCharacterId", "totalValue")
+            values (s."killmailId", s."killmailTime", 3, 4, 1.005)
+        """,
+    ],
+    "several statements per transaction": [
+        "begin",
+        INSERT.format(rows=20, seed=2),
+        """update public.killmails set "totalValue" = 5 where "solarSystemId" between 10 and 30""",
+        """delete from public.killmails where "solarSystemId" between 20 and 40""",
+        INSERT.format(rows=20, seed=3),
+        "commit",
+    ],
+    "several changes in one statement": [
+        """
+        with gone as (delete from public.killmails where "solarSystemId" < 30 returning *),
+        changed as (update public.killmails set npc = true where "solarSystemId" between 30 and 50 returning 1)
+        insert into public.killmails select "killmailId" + 500, "killmailTime", "solarSystemId" from gone
+        """,
+    ],
+    "savepoints rolled back": [
+        "begin",
+        "savepoint a",
+        INSERT.format(rows=20, seed=2),
+        "rollback to a",
+        INSERT.format(rows=20, seed=3),
+        "savepoint b",
+        """delete from public.killmails where "solarSystemId" < 30""",
+        "savepoint c",
+        """update public.killmails set solo = true""",
+        "rollback to c",
+        "release b",
+        "savepoint d",
+        """delete from public.killmails""",
+        "rollback to d",
+        "commit",
+    ],
+    "constraints immediate": [
+        "begin",
+        INSERT.format(rows=20, seed=2),
+        "set constraints all immediate",
+        INSERT.format(rows=20, seed=3),
+        "commit",
+    ],
+    "constraints immediate, repeatedly": [
+        "begin",
+        "set constraints all immediate",
+        INSERT.format(rows=20, seed=2),
+        "set constraints all immediate",
+        "set constraints all immediate",
+        """delete from public.killmails where "solarSystemId" < 30""",
+        "set constraints all immediate",
+        "savepoint a",
+        INSERT.format(rows=20, seed=3),
+        "set constraints all immediate",
+        "rollback to a",
+        "set constraints all deferred",
+        INSERT.format(rows=20, seed=4),
+        "commit",
+    ],
+    "do block that commits": [
+        """
+        do $$
+        begin
+            for n in 2 .. 5 loop
+                insert into public.killmails select * from test.killmails(20, n);
+                if n = 3 then rollback; else commit; end if;
+                delete from public.killmails where "killmailId" = 1000000 * n + 1;
+            end loop;
+        end $$
+        """,
+    ],
+    "block with an exception": [
+        """
+        do $$
+        begin
+            insert into public.killmails select * from test.killmails(20, 2);
+            begin
+                insert into public.killmails select * from test.killmails(20, 3);
+                raise division_by_zero;
+            exception when division_by_zero then null;
+            end;
+        end $$
+        """,
+    ],
+    "price recalculation": [
+        f"""update public.killmails set "totalValue" = {n}.125 where "killmailId" = {1000000 + n}"""
+        for n in range(1, 15)
+    ],
+    "prices to and from no number": [
+        """update public.killmails set "totalValue" = 'NaN' where "solarSystemId" < 100""",
+        """update public.killmails set "totalValue" = 5.5 where "solarSystemId" < 60""",
+        """update public.killmails set "totalValue" = null where "solarSystemId" < 40""",
+        """update public.killmails set "totalValue" = 'Infinity' where "solarSystemId" < 20""",
+    ],
+    "other entities and flags": [
+        """
+        update public.killmails
+        set
+            "victimCharacterId" = "topAttackerCharacterId", "topAttackerCharacterId" = "victimCharacterId",
+            "victimAllianceId" = 0, "topAttackerCorporationId" = null, solo = npc, npc = solo
+        where "solarSystemId" < 100
+        """,
+    ],
+    "other times": [
+        """update public.killmails set "killmailTime" = "killmailTime" - interval '40 days' where "solarSystemId" < 100""",
+        """update public.killmails set "killmailTime" = now() - interval '1 day' where "solarSystemId" between 50 and 150""",
+        """update public.killmails set "killmailTime" = '2019-06-01 00:00:00+00' where "solarSystemId" between 150 and 200""",
+    ],
+    "exactly on the cutoffs": [
+        """
+        insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId", "topAttackerAllianceId", "totalValue")
+        select 9000000 + row_number() over (), c.cutoff + n * interval '1 microsecond', 1, 2, 0.01
+        from test.cutoff as c, generate_series(-1, 1) as n
+        """,
+        """update public.killmails set "killmailTime" = "killmailTime" + interval '1 microsecond' where "killmailId" > 9000000""",
+    ],
+    "delete": ["""delete from public.killmails where "solarSystemId" % 3 = 0"""],
+    "delete of everything": ["""delete from public.killmails"""],
+    "another time zone, date style and search path": [
+        "set timezone = 'Asia/Tokyo'",
+        "set datestyle = 'SQL, DMY'",
+        "set search_path = pg_temp",
+        "set extra_float_digits = 0",
+        INSERT.format(rows=50, seed=2),
+    ],
+}
+
+
+#: Statements that change nothing we count: no fact is written, whatever other columns become.
+NOTHING = {
+    "update to the same": ["update public.killmails set solo = solo, npc = npc"],
+    "unrelated column": ["""update public.killmails set "victimShipTypeId" = 1, awox = true, "attackerCount" = 9"""],
+    "same to the cent": ["""update public.killmails set "totalValue" = 10000.001 where "totalValue" = 10000"""],
+    "conflicts only": ["insert into public.killmails select * from public.killmails on conflict do nothing"],
+    "no row": ["delete from public.killmails where false", "update public.killmails set solo = true where false"],
+}
+
+#: Statements of one session and how many facts they leave in the ledger.
+LEFT_PENDING = {
+    "repeatable read": (["begin isolation level repeatable read", INSERT.format(rows=20, seed=2), "commit"], 20),
+    "serializable": (
+        [
+            "begin isolation level serializable",
+            INSERT.format(rows=20, seed=2),
+            """delete from public.killmails where "killmailId" in (2000001, 1000001)""",
+            "savepoint a",
+            "delete from public.killmails",
+            "rollback to a",
+            """update public.killmails set "totalValue" = 1 where "killmailId" = 2000002""",
+            "commit",
+        ],
+        23,
+    ),
+    "serializable by default": (
+        ["set default_transaction_isolation = 'serializable'", *[INSERT.format(rows=5, seed=n) for n in range(2, 5)]],
+        15,
+    ),
+    "deferred": (
+        ["set entity_stats.fold = 'deferred'", INSERT.format(rows=30, seed=2), INSERT.format(rows=30, seed=3)],
+        60,
+    ),
+    "deferred half way": (
+        ["begin", INSERT.format(rows=30, seed=2), "set entity_stats.fold = 'deferred'", INSERT.format(rows=30, seed=3), "commit"],
+        0,
+    ),
+    "more than one commit folds": ([INSERT.format(rows=501, seed=2)], 501),
+    "far more, by several statements": (
+        ["begin", *[INSERT.format(rows=400, seed=n) for n in range(2, 6)], "delete from public.killmails", "commit"],
+        3600,
+    ),
+    "prepared": (["begin", INSERT.format(rows=20, seed=2), "prepare transaction 'p'", "commit prepared 'p'"], 20),
+    "prepared in other words": (
+        ["begin", INSERT.format(rows=20, seed=2), "/* x */ PREPARE\n\tTRANSACTION 'p'", "commit prepared 'p'"],
+        20,
+    ),
+    "prepared, constraints immediate": (
+        ["begin", INSERT.format(rows=20, seed=2), "set constraints all immediate", "prepare transaction 'p'", "commit prepared 'p'"],
+        20,
+    ),
+    "prepared and rolled back": (
+        [
+            "begin", INSERT.format(rows=20, seed=2), "prepare transaction 'p'", "rollback prepared 'p'",
+            "begin", INSERT.format(rows=7, seed=2), "prepare transaction 'p'", "commit prepared 'p'",
+        ],
+        7,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def writer(ready: Database) -> Iterator[psycopg.Connection[Any]]:
+    """A session that may write killmails and has no right on anything of ours, in autocommit."""
+    with ready.connect(user=WRITER) as session:
+        session.execute("create temporary view v as select * from public.killmails")
+        yield session
+
+
+@pytest.mark.parametrize("write", list(WRITES))
+def test_folded_at_commit(ready: Database, writer: psycopg.Connection[Any], write: str) -> None:
+    """READ COMMITTED writes are in the cache when they are committed, whoever made them, whatever the statement."""
+    before = rows_of(ready, "public.killmails")
+    for statement in WRITES[write]:
+        writer.execute(statement)
+    assert rows_of(ready, "public.killmails") != before
+    assert pending(ready) == 0
+    assert ready.oracle() == []
+    assert_exact(ready)
+
+
+def test_copy(ready: Database, writer: psycopg.Connection[Any]) -> None:
+    """COPY is captured like any INSERT."""
+    rows = writer.execute("select * from test.killmails(100, 2)")
+    names = ", ".join(f'"{column.name}"' for column in rows.description or ())
+    values = rows.fetchall()
+    with writer.cursor() as cursor, cursor.copy(f"copy public.killmails ({names}) from stdin") as copy:
+        for row in values:
+            copy.write_row(row)
+    assert ready.value("""select count(*) from public.killmails where "killmailId" > 2000000""") == 100
+    assert pending(ready) == 0
+    assert_exact(ready)
+
+
+@pytest.mark.parametrize("write", list(NOTHING))
+def test_nothing_to_count(ready: Database, writer: psycopg.Connection[Any], write: str) -> None:
+    """What changes nothing that is counted writes no fact."""
+    written = "select last_value, is_called from entity_stats.ledger_fact_seq"
+    before = ready.fetch(written)
+    for statement in NOTHING[write]:
+        writer.execute(statement)
+    assert ready.fetch(written) == before
+    assert_exact(ready)
+
+
+def test_rolled_back(ready: Database, writer: psycopg.Connection[Any]) -> None:
+    """A transaction that fails or is rolled back leaves nothing: no fact, no ticket, no change of the cache."""
+    before = rows_of(ready, "public.entity_stats_cache")
+    for statement in ["begin", INSERT.format(rows=20, seed=2), "delete from public.killmails", "rollback"]:
+        writer.execute(statement)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        writer.execute(
+            "insert into public.killmails select k.* from test.killmails(20, 2) as k cross join generate_series(1, 2)"
+        )
+    assert ready.fetch(
+        "select (select count(*) from entity_stats.ledger), (select count(*) from entity_stats.ticket)"
+    ) == [(0, 0)]
+    assert rows_of(ready, "public.entity_stats_cache") == before
+    assert_exact(ready)
+
+
+@pytest.mark.parametrize("write", list(LEFT_PENDING))
+def test_left_pending(ready: Database, writer: psycopg.Connection[Any], write: str) -> None:
+    """What must not fold at its own COMMIT stays in the ledger, touches no cache row, and is folded later."""
+    statements, facts = LEFT_PENDING[write]
+    cache = rows_of(ready, "public.entity_stats_cache")
+    for statement in statements:
+        writer.execute(statement)
+    assert pending(ready) == facts
+    if facts:
+        assert rows_of(ready, "public.entity_stats_cache") == cache
+        assert ready.oracle() != []
+    assert_exact(ready)
+
+
+def test_prepared_transaction_holds_no_cache_row(ready: Database, writer: psycopg.Connection[Any]) -> None:
+    """A forgotten prepared transaction stops nobody from folding."""
+    for statement in ["begin", INSERT.format(rows=50, seed=2), "prepare transaction 'forgotten'"]:
+        writer.execute(statement)
+    try:
+        writer.execute(INSERT.format(rows=50, seed=3))
+        assert pending(ready) == 0
+        assert_exact(ready)
+    finally:
+        ready.execute("commit prepared 'forgotten'")
+    assert pending(ready) == 50
+    assert_exact(ready)
+
+
+def test_left_overs_go_with_the_next_folds(ready: Database, writer: psycopg.Connection[Any]) -> None:
+    """A COMMIT takes along as many pending facts as it brings itself: nothing waits for the clock."""
+    writer.execute("set entity_stats.fold = 'deferred'")
+    writer.execute(INSERT.format(rows=50, seed=2))
+    writer.execute("reset entity_stats.fold")
+    left = []
+    for seed in range(3, 6):
+        writer.execute(INSERT.format(rows=20, seed=seed))
+        left.append(pending(ready))
+    assert left == [30, 10, 0]
+    assert ready.oracle() == []
+    assert_exact(ready)
+
+
+def test_folding_by_several_at_once(ready: Database, writer: psycopg.Connection[Any]) -> None:
+    """Any number of sessions may drain the ledger together, beside folds at COMMIT."""
+    writer.execute("set entity_stats.fold = 'deferred'")
+    for seed in range(2, 22):
+        writer.execute(INSERT.format(rows=60, seed=seed))
+    writer.execute("reset entity_stats.fold")
+    with ThreadPoolExecutor() as pool:
+        drains = [pool.submit(fold_pending, ready) for _ in range(4)]
+        for seed in range(22, 32):
+            writer.execute(INSERT.format(rows=60, seed=seed))
+        for drain in drains:
+            drain.result()
+    assert_exact(ready)
+
+
+def test_capture_off_is_for_operators(ready: Database, writer: psycopg.Connection[Any]) -> None:
+    """Only members of entity_stats_operator can keep changes out of the ledger."""
+    writer.execute("set entity_stats.capture = 'off'")
+    writer.execute(INSERT.format(rows=20, seed=2))
+    assert_exact(ready)
+
+    ready.execute("set entity_stats.capture = 'off'")
+    ready.execute(INSERT.format(rows=20, seed=3))
+    ready.execute("reset entity_stats.capture")
+    assert pending(ready) == 0
+    assert ready.fetch("select * from entity_stats.differences()") != []
+
+
+def test_truncate_of_all(ready: Database, writer: psycopg.Connection[Any]) -> None:
+    """After TRUNCATE the cache says that and why it is not ready; writers go on; the next backfill heals it."""
+    writer.execute("begin; truncate public.killmails; rollback")
+    assert_exact(ready)
+
+    writer.execute("truncate public.killmails")
+    [(status, reason)] = ready.fetch("select s.status, s.reason from entity_stats.status() as s")
+    assert status == "empty"
+    assert "TRUNCATE of public.killmails" in reason
+    assert not ready.value("select public.is_stats_cache_populated()")
+
+    writer.execute(INSERT.format(rows=50, seed=2))
+    ready.execute("call entity_stats.backfill()")
+    writer.execute(INSERT.format(rows=50, seed=3))
+    assert ready.value("""select sum("killsAll") from public.entity_stats_cache""") > 0
+    assert_exact(ready)
