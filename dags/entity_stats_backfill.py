@@ -1,8 +1,9 @@
 """Fills the entity stats cache from all killmails, while new killmails keep arriving.
 
-Run it once after installation, and again with **rebuild** when the cache has to be built anew. Killed and started again, it
-resumes at the first part that is not done. Writers of killmails are never held up for more than a moment; readers get
-answers from the views until the cache is ready. On a cache that is ready the run ends skipped at `begin`, without alert.
+Run it once after installation, and again with **rebuild** when the cache is to be built anew. Killed and started again,
+it resumes at the first part that is not done. Writers of killmails are never held up for more than a moment; readers
+get answers from the views until the cache is ready. On a cache that is ready the run ends skipped at `begin`, without
+alert.
 
 | param | meaning |
 |---|---|
@@ -15,11 +16,11 @@ Trouble that passes (connection, deadlock, restart of the server) has been retri
 server's message and its hint. After mending the cause, clear the failed task or trigger the DAG again: both resume.
 
 * **deploy**: the message names what is in the way (no `killmails`, a missing column, objects that are not ours, a long
-  transaction that holds `killmails`). Nothing has been changed, unless `guard_killmails` is in the message: then all is deployed
-  but some triggers, and deploying again creates the rest.
+  transaction that holds `killmails`). Nothing has been changed, unless `guard_killmails` is in the message: then all is
+  deployed but some triggers, and deploying again creates the rest.
 * **begin**: `as_of` lies in the future, or the gate is held: look for the holder in `pg_locks` on `entity_stats.gate`.
-* **phase_...**: `killmails changed under the backfill` means TRUNCATE, ATTACH or DETACH: trigger the DAG again, it starts anew.
-  Out of disk: each phase stages its rows in `entity_stats.staged`.
+* **phase_...**: `killmails changed under the backfill` means TRUNCATE, ATTACH or DETACH: trigger the DAG again, it
+  starts anew. Out of disk: each phase stages its rows in `entity_stats.staged`.
 * **finish**: slices are not done: clear the phase that failed. Facts stay in the ledger meanwhile, nothing is lost.
 * **verify.(claim)**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
 * **full.(claim)**: the same for the comparison of everything.

@@ -13,10 +13,11 @@ import argparse
 import hashlib
 import os
 import shutil
-import sys
+import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,6 +63,7 @@ class Narrator:
         self._begun = time.monotonic()
 
     def __call__(self, text: str) -> None:
+        """Print each line of the text."""
         elapsed = time.monotonic() - self._begun
         for line in text.splitlines():
             print(f"[{elapsed:6.1f} s] {line}", flush=True)
@@ -124,7 +126,7 @@ class Source:
             LoadError: the file cannot be loaded.
         """
         with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-            connection.execute(f"create database {DATABASE}")  # type: ignore[arg-type]
+            connection.execute(f"create database {DATABASE}")
         killmails = SAMPLE / "killmails.sql"
         for file in [killmails, *sorted(set(SAMPLE.glob("*.sql")) - {killmails})]:
             result = server.psql(DATABASE, "--quiet", "--output", os.devnull, "-f", file)
@@ -297,7 +299,7 @@ def find_folder() -> Path | None:
         WorldError: somebody else has put something there.
     """
     for folder in _own_folders():
-        if folder.exists(follow_symlinks=False) if sys.version_info >= (3, 12) else os.path.lexists(folder):
+        if folder.is_symlink() or folder.exists():
             if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
                 raise WorldError(f"{folder} is not ours: delete it, or set TMPDIR to another folder")
             return folder
@@ -319,3 +321,30 @@ def make_folder() -> Path:
             reasons.append(str(error))
             shutil.rmtree(folder)
     raise WorldError("\n".join(["no temporary folder suits PostgreSQL:", *reasons]))
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignore Ctrl-C and SIGTERM for a while."""
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, signal.SIG_IGN) for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+
+
+def _positive(text: str) -> int:
+    value = int(text.replace(",", "").replace("_", ""))
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment > datetime.now(UTC):
+        raise argparse.ArgumentTypeError(f"{text} is in the future")
+    return moment

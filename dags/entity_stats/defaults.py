@@ -40,7 +40,7 @@ AS_OF_PARAM = Param(
     "logical date, else now. A time in the future is refused.",
 )
 
-#: SQL argument for `as_of`, with AS_OF_PARAMETERS. A run's date that is ahead of the server's clock only by skew is now.
+#: SQL argument for `as_of`, with AS_OF_PARAMETERS. A run's date that is ahead of the server's clock by skew is now.
 AS_OF = "coalesce(nullif(%(as_of)s, '')::timestamptz, least(%(run_date)s::timestamptz, now()))"
 AS_OF_PARAMETERS = {
     "as_of": "{{ params.as_of or '' }}",

@@ -26,7 +26,7 @@ def start_run(operation: str) -> SqlOperator:
 
 
 def summary(start: SqlOperator, title: str, steps: Mapping[str, Sequence[str]]) -> SummaryOperator:
-    """The task that closes what `start` opened, whatever happened between: a teardown does not decide the run's state."""
+    """The task that closes what `start` opened, whatever happened between: a teardown decides no run's state."""
     closing = SummaryOperator(task_id="summary", title=title, run=RUN, steps=steps)
     closing.as_teardown(setups=start)
     return closing
