@@ -1,0 +1,15 @@
+-- Every sum of ISK in the cache is a finite number: not NaN, not infinite.
+--
+-- What to do: killmails cannot cause it (values that are not finite count as 0), so somebody has written to
+-- public.entity_stats_cache. The rows are repaired by recalculation.
+select
+    c."entityId",
+    c."entityType",
+    w.period,
+    c."iskDestroyed",
+    c."iskLost"
+from entity_stats.cached() as c
+inner join entity_stats.time_window as w on c.periods = w.bit
+where
+    public.is_stats_cache_populated()
+    and (c."iskDestroyed" in ('NaN', 'Infinity', '-Infinity') or c."iskLost" in ('NaN', 'Infinity', '-Infinity'));

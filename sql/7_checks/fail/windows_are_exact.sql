@@ -1,0 +1,15 @@
+-- Every figure of the last 90, 30 and 14 days equals a recount of killmails, for every entity, to the last digit. Facts that
+-- are pending are taken into account.
+--
+-- What to do: few entities are repaired by recalculation, many only by call entity_stats.backfill(rebuild => true). Then find the
+-- cause: killmails written with triggers disabled, a partition dropped or attached with its rows, a hand in the cache. If
+-- there is none, it is a bug: please report the rows, and what the server was doing.
+select
+    d."entityId",
+    d."entityType",
+    string_agg(
+        format('%s is %s, not %s', d."column", coalesce(d.cached, 'empty'), coalesce(d.actual, 'empty')), '; ' order by d."column"
+    ) as wrong
+from entity_stats.differences(periods => 14) as d
+where public.is_stats_cache_populated()
+group by d."entityId", d."entityType";

@@ -1,0 +1,15 @@
+-- Every figure of every corporation, all-time and in each window, and both times, equal a recount of all killmails, to the last
+-- digit. Facts that are pending are taken into account.
+--
+-- What to do: few entities are repaired by recalculation, many only by call entity_stats.backfill(rebuild => true). Then find the
+-- cause: killmails written with triggers disabled, a partition dropped or attached with its rows, a hand in the cache. If
+-- there is none, it is a bug: please report the rows, and what the server was doing.
+select
+    d."entityId",
+    d."entityType",
+    string_agg(
+        format('%s is %s, not %s', d."column", coalesce(d.cached, 'empty'), coalesce(d.actual, 'empty')), '; ' order by d."column"
+    ) as wrong
+from entity_stats.differences() as d
+where public.is_stats_cache_populated() and d."entityType" = 'corporation'
+group by d."entityId", d."entityType";

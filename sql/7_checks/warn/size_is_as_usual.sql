@@ -1,0 +1,17 @@
+-- The cache takes at most half as much space again as it took in the median of the last 30 days' runs.
+--
+-- What to do: see dead_rows_are_few first. Space that vacuum has made free is used again, but not given back:
+-- reindex table concurrently public.entity_stats_cache, or pg_repack, does that.
+select
+    pg_size_pretty(n.bytes) as now,
+    pg_size_pretty(h.bytes::bigint) as median,
+    h.runs
+from (
+    select
+        percentile_cont(0.5) within group (order by (r.detail ->> 'cacheBytes')::bigint) as bytes,
+        count(*) as runs
+    from entity_stats.run as r
+    where r."startedAt" > now() - interval '30 days' and r.detail ? 'cacheBytes'
+) as h
+cross join (select pg_total_relation_size('public.entity_stats_cache') as bytes) as n
+where public.is_stats_cache_populated() and n.bytes > 1.5 * h.bytes and n.bytes > 64 * 1024 * 1024;
