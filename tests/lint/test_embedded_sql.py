@@ -154,26 +154,30 @@ BAD = {
         "do $$\ndeclare\n    n bigint;\nbegin\n    select count(*)\n    into n\n    FROM a.b;\nend\n$$;\n",
         [(7, "CP01")],
     ),
-    "expression": ("do $$\ndeclare\n    n int := 1;\nbegin\n    n := n+1;\nend\n$$;\n", [(5, "LT01")]),
+    "expression": (
+        "do $$\ndeclare\n    n int := 1;\nbegin\n    n := coalesce(NULL, n);\nend\n$$;\n",
+        [(5, "CP04")],
+    ),
     "condition": (
         "do $$\nbegin\n    if tg_op != 'x' then\n        null;\n    end if;\nend\n$$;\n",
         [(3, "CV01")],
     ),
     "perform": ("do $$\nbegin\n    perform a.f(1) From a.b as t;\nend\n$$;\n", [(3, "AL05"), (3, "CP01")]),
-    "indentation": (
-        "do $$\nbegin\n    delete from a.b as t\n      where t.c = 1;\nend\n$$;\n",
-        [(4, "LT02")],
+    "layout that no place in a file explains": (
+        "do $$\nbegin\n    delete from a.b as t\n    where t.c = 1 or\n    t.c = 2;\nend\n$$;\n",
+        [(4, "LT03")],
     ),
     "query of a loop": (
         "do $$\ndeclare\n    r record;\nbegin\n    for r in\n        SELECT t.c\n        from a.b as t\n"
         "    loop\n        null;\n    end loop;\nend\n$$;\n",
         [(6, "CP01")],
     ),
-    "unknown alias": (
-        "do $$\nbegin\n    insert into a.b\n    select x.c\n    from a.b as t\n    where t.c;\nend\n$$;\n",
-        [(4, "RF01")],
+    "no variable's name": (
+        "do $$\ndeclare\n    n int;\nbegin\n    insert into a.e (c)\n    select t.c\n    from a.b as t\n"
+        "    inner join a.d as u on t.c = u.c\n    where t.e = n\n        and t.e = m;\nend\n$$;\n",
+        [(10, "RF02")],
     ),
-    "long line": (f"do $$\nbegin\n    -- {'x' * 150}\n    null;\nend\n$$;\n", [(3, "LT05")]),
+    "long line": (f"do $$\nbegin\n    -- {'x' * 280}\n    null;\nend\n$$;\n", [(3, "LT05")]),
     "ordinary string": ("do 'begin perform ''x''; end';\n", [(1, "PL/pgSQL")]),
 }
 
