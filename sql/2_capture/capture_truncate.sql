@@ -1,5 +1,6 @@
 -- Captures TRUNCATE. A partition of bounded size is enumerated like a DELETE; anything bigger, and the whole table, ends
--- the cache's readiness with a reason: readers fall back to the views until the next backfill.
+-- the cache's readiness with a reason: readers fall back to the views until the next backfill. So does a transaction with a
+-- snapshot of its own, because TRUNCATE also removes killmails that are not in it.
 -- SECURITY DEFINER: a role that may only write killmails needs no right on the ledger.
 create or replace function entity_stats.capture_truncate()
 returns trigger
@@ -8,19 +9,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     enumerable constant integer := 50000;
-    too_many boolean := true;
+    countable boolean := false;
 begin
     if not entity_stats.captures(tg_relid) then
         return null;
     end if;
 
-    if tg_relid <> 'public.killmails'::regclass then
-        execute format('select count(*) > $1 from (select from only %s limit $1 + 1) as k', tg_relid::regclass)
-        into too_many
+    if tg_relid <> 'public.killmails'::regclass and current_setting('transaction_isolation') = 'read committed' then
+        execute format('select count(*) <= $1 from (select from only %s limit $1 + 1) as k', tg_relid::regclass)
+        into countable
         using enumerable;
     end if;
 
-    if too_many then
+    if not countable then
         insert into entity_stats.invalidation (reason)
         values (format('TRUNCATE of %s', tg_relid::regclass));
     else
@@ -43,4 +44,4 @@ begin
 end
 $$;
 
-comment on function entity_stats.capture_truncate() is 'Statement trigger of killmails, before TRUNCATE: negative facts for a small partition, else an invalidation.';
+comment on function entity_stats.capture_truncate() is 'Statement trigger of killmails, before TRUNCATE: negative facts for a small partition in READ COMMITTED, else an invalidation.';

@@ -4,7 +4,7 @@ returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 return
-(table_id = 'public.killmails'::regclass or pg_partition_root(table_id) = 'public.killmails'::regclass)
+coalesce(pg_partition_root(table_id), table_id) = 'public.killmails'::regclass -- a table without partitions has no root
 and not (
     coalesce(current_setting('entity_stats.capture', true), '') = 'off'
     and pg_has_role(session_user, 'entity_stats_operator', 'member')
