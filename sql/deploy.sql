@@ -77,6 +77,15 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 \ir 6_reads/get_entity_stats_for_window.sql
 \ir 6_reads/get_stats_cache_summary.sql
 
+-- what operators look at: the page in the Airflow UI is made of these
+\ir 6_reads/windows.sql
+\ir 6_reads/progress.sql
+\ir 6_reads/verification.sql
+\ir 6_reads/killmails_per_hour.sql
+\ir 6_reads/backlog.sql
+\ir 6_reads/run_history.sql
+\ir 6_reads/lookup.sql
+
 -- roles, ownership, grants
 \ir 8_access/roles.sql
 \ir 8_access/deployed_functions.sql

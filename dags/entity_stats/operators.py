@@ -236,15 +236,24 @@ class SummaryOperator(SqlOperator):
         outcome = "failure" if failed else "success"
 
         with self.session(context) as hook:
-            detail = {"run": ti.run_id, "seconds": round(seconds, 1), "steps": done, "failed": failed}
+            [cache] = hook.rows(
+                "select jsonb_build_object("
+                "    'character', s.characters, 'corporation', s.corporations, 'alliance', s.alliances) as entities,"
+                ' s."sizeBytes" as "cacheBytes", s.total from public.get_stats_cache_summary() as s'
+            )
+            detail = {
+                "run": ti.run_id,
+                "seconds": round(seconds, 1),
+                "steps": done,
+                "failed": failed,
+                "entities": cache["entities"],
+                "cacheBytes": cache["cacheBytes"],
+            }
             parameters = {"run": self.run, "outcome": outcome, "detail": json.dumps(detail)}
             checked = hook.rows(
                 "select severity, claim, offending, duration from entity_stats.check_run"
                 ' where run = %(run)s order by severity, claim, "checkedAt"',
                 parameters,
-            )
-            counted = hook.rows(
-                'select "entityType" as type, count(*) as entities from public.entity_stats_cache group by 1'
             )
             [status] = hook.rows("select * from entity_stats.status()")
             hook.run(
@@ -262,7 +271,7 @@ class SummaryOperator(SqlOperator):
             lines += ["", "Failed: " + ", ".join(failed)]
         lines += ["", "Cache:", tabulate(status.items(), tablefmt="plain")]
         lines += ["", f"Total time: {int(seconds // 60)}m {int(seconds % 60)}s"]
-        lines += [f"Total entities: {sum(row['entities'] for row in counted):,}"]
+        lines += [f"Total entities: {cache['total']:,}"]
         for line in lines:
             self.log.info("%s", line)
 

@@ -1,0 +1,40 @@
+-- What was done in the last days, and how big the cache was after it.
+create or replace function entity_stats.run_history(days integer default 30)
+returns table (
+    run bigint,
+    operation text,
+    "airflowRun" text,
+    "asOf" timestamptz,
+    "startedAt" timestamptz,
+    "finishedAt" timestamptz,
+    seconds double precision,
+    outcome text,
+    characters bigint,
+    corporations bigint,
+    alliances bigint,
+    "sizeBytes" bigint,
+    detail jsonb
+)
+language sql stable
+begin atomic
+    select
+        r.run,
+        r.operation,
+        r.detail ->> 'run' as "airflowRun",
+        r."asOf",
+        r."startedAt",
+        r."finishedAt",
+        date_part('epoch', r."finishedAt" - r."startedAt") as seconds,
+        r.outcome,
+        (r.detail #>> '{entities,character}')::bigint as characters,
+        (r.detail #>> '{entities,corporation}')::bigint as corporations,
+        (r.detail #>> '{entities,alliance}')::bigint as alliances,
+        (r.detail ->> 'cacheBytes')::bigint as "sizeBytes",
+        r.detail
+    from entity_stats.run as r
+    where r."startedAt" >= now() - days * interval '24 hours'
+    order by r.run;
+end;
+
+comment on function entity_stats.run_history(integer) is
+'Runs of the last days, oldest first: operation, Airflow''s run id, duration, outcome (null while it runs), entities per type and size of the cache at its end.';
