@@ -1,9 +1,9 @@
 """Fills the entity stats cache from all killmails, while new killmails keep arriving.
 
-Run it once after installation, and again with **rebuild** when the cache is to be built anew. Killed and started again,
-it resumes at the first part that is not done. Writers of killmails are never held up for more than a moment; readers
-get answers from the views until the cache is ready. On a cache that is ready the run ends skipped at `begin`, without
-alert.
+Run it once after installation, and again with **rebuild** when the cache has to be built anew. Killed and started
+again, it resumes at the first part that is not done. Writers of killmails are never held up for more than a moment;
+readers get answers from the views until the cache is ready. On a cache that is ready the run ends skipped at `begin`,
+without alert.
 
 | param | meaning |
 |---|---|
@@ -12,12 +12,12 @@ alert.
 | `full_verify` | compare every cell with killmails at the end (takes about as long as the backfill) |
 
 ### When a task fails
-Trouble that passes (connection, deadlock, restart of the server) has been retried already; the task's log ends with the
-server's message and its hint. After mending the cause, clear the failed task or trigger the DAG again: both resume.
+Trouble that passes (connection, deadlock, restart of the server) has been retried already; the task's log ends with
+the server's message and its hint. After mending the cause, clear the failed task or trigger the DAG again: both resume.
 
 * **deploy**: the message names what is in the way (no `killmails`, a missing column, objects that are not ours, a long
-  transaction that holds `killmails`). Nothing has been changed, unless `guard_killmails` is in the message: then all is
-  deployed but some triggers, and deploying again creates the rest.
+  transaction that holds `killmails`). Nothing has been changed, unless `guard_killmails` is in the message: then all
+  is deployed but some triggers, and deploying again creates the rest.
 * **begin**: `as_of` lies in the future, or the gate is held: look for the holder in `pg_locks` on `entity_stats.gate`.
 * **phase_...**: `killmails changed under the backfill` means TRUNCATE, ATTACH or DETACH: trigger the DAG again, it
   starts anew. Out of disk: each phase stages its rows in `entity_stats.staged`.
@@ -30,7 +30,7 @@ from airflow.sdk import DAG, Param, TaskGroup, chain
 
 from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS, ENTITY_TYPES
 from entity_stats.operators import NOT_READY, DeployOperator, SqlOperator
-from entity_stats.parts import check_group, full_verify_wanted, start_run, summary
+from entity_stats.parts import check_group, full_verify_wanted, publish, start_run, summary
 
 PHASES = {
     "phase_1_all_time": ("all", "Phase 1: Backfilling all-time stats..."),
@@ -39,8 +39,14 @@ PHASES = {
     "phase_4_14_days": ("14d", "Phase 4: Backfilling 14-day stats..."),
 }
 
+PHASE_DOC = """Totals of one period, one task per entity type, slice by slice, straight from killmails.
+
+Finished slices are not done again: clear a task that failed and it goes on. `killmails changed under the backfill`:
+trigger the DAG again. Progress is in the tasks' logs; each slice is a row of `entity_stats.phase`."""
+
 with DAG(
     dag_id="entity_stats_backfill",
+    dag_display_name="Entity stats: backfill",
     description="Fill the entity stats cache from all killmails",
     doc_md=__doc__,
     schedule=None,
@@ -56,6 +62,7 @@ with DAG(
             description="Compare every cell of the cache with killmails at the end.",
         ),
     },
+    max_active_tasks=3,
     **DAG_ARGUMENTS,
 ):
     deploy = DeployOperator(task_id="deploy")
@@ -68,8 +75,8 @@ with DAG(
     start = start_run("backfill")
 
     phases = []
-    for phase_id, (period, _) in PHASES.items():
-        with TaskGroup(phase_id) as phase:
+    for phase_id, (period, heading) in PHASES.items():
+        with TaskGroup(phase_id, tooltip=heading, doc_md=PHASE_DOC) as phase:
             SqlOperator.partial(
                 task_id="backfill",
                 sql="call entity_stats.backfill_phase(%(period)s, %(entity_type)s)",
@@ -79,11 +86,8 @@ with DAG(
 
     finish = SqlOperator(task_id="finish", sql="call entity_stats.backfill_finish()")
     full_wanted = full_verify_wanted()
-    verify, warnings, full = (
-        check_group("verify", "fail"),
-        check_group("warnings", "warn"),
-        check_group("full", "full"),
-    )
+    verify, warnings, full = check_group("fail"), check_group("warn"), check_group("full")
+    published = publish()
     closing = summary(
         start,
         "Entity Stats Cache Backfill",
@@ -93,4 +97,5 @@ with DAG(
     chain(deploy, begin, start, *phases, finish)
     finish >> [verify, warnings, full_wanted]
     full_wanted >> full
-    [finish, verify, warnings, full] >> closing
+    [finish, verify, full] >> published
+    [warnings, published] >> closing

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Param
+from airflow.sdk import Asset, Param
 
 from entity_stats.alerts import Alert, Recovery
 
 #: Airflow connection to the killboard database (AIRFLOW_CONN_ENTITY_STATS_DB).
 CONNECTION = "entity_stats_db"
+
+#: Updated by each run that has left the cache fresh and without a failing check: schedule DAGs of your own on it.
+ASSET = Asset("entity_stats_cache")
 
 ENTITY_TYPES = ("character", "corporation", "alliance")
 
@@ -26,6 +29,7 @@ DAG_ARGUMENTS: dict[str, Any] = {
         "retry_delay": timedelta(seconds=30),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=10),
+        "execution_timeout": timedelta(hours=6),
         "on_failure_callback": Alert(),
         "on_success_callback": Recovery(),
     },
@@ -35,9 +39,10 @@ AS_OF_PARAM = Param(
     None,
     type=["null", "string"],
     format="date-time",
+    pattern=r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d(:?\d\d)?)?$",
     title="As of",
     description="Time from which the 14, 30 and 90 days count back, e.g. 2025-11-24T02:00:00Z. Default: the run's "
-    "logical date, else now. A time in the future is refused.",
+    "logical date, else now. Without an offset it is UTC; a time in the future is refused.",
 )
 
 #: SQL argument for `as_of`, with AS_OF_PARAMETERS. A run's date that is ahead of the server's clock by skew is now.

@@ -5,14 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow.sdk import TaskGroup, get_current_context, task
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import TaskGroup, TriggerRule, get_current_context, task
 
-from entity_stats.defaults import AS_OF, AS_OF_PARAMETERS
+from entity_stats.defaults import AS_OF, AS_OF_PARAMETERS, ASSET
 from entity_stats.operators import CheckOperator, SqlOperator, SummaryOperator, scalar
 from entity_stats.sql import checks
 
 #: Number of this run in entity_stats.run, as a template.
 RUN = "{{ ti.xcom_pull(task_ids='start_run') }}"
+
+#: Severity of checks -> the task group's name and documentation.
+CHECK_GROUPS = {
+    "fail": (
+        "verify",
+        "One task per claim that has to hold.\n\nA task fails when rows offend its claim: they are in its log, and "
+        "what to do in its documentation. Results are kept in `entity_stats.check_run`.",
+    ),
+    "warn": (
+        "warnings",
+        "One task per claim that is worth a look.\n\nA task ends skipped, without alert, when there are such rows: "
+        "they are in its log.",
+    ),
+    "full": (
+        "full",
+        "The comparison of everything.\n\nOne task per entity type or claim, as in `verify`; it reads all killmails "
+        "and takes about as long as a backfill.",
+    ),
+}
 
 
 def start_run(operation: str) -> SqlOperator:
@@ -25,16 +45,33 @@ def start_run(operation: str) -> SqlOperator:
     )
 
 
+def publish() -> EmptyOperator:
+    """The task that tells users' own DAGs that the cache is fresh: put it after all that has to hold."""
+    return EmptyOperator(
+        task_id="publish",
+        outlets=[ASSET],
+        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+        on_success_callback=None,
+        doc_md="Updates the asset `entity_stats_cache`, unless something before it has failed.",
+    )
+
+
 def summary(start: SqlOperator, title: str, steps: Mapping[str, Sequence[str]]) -> SummaryOperator:
-    """The task that closes what `start` opened, whatever happened between: a teardown decides no run's state."""
+    """The task that closes what `start` opened, whatever happened between; it does not decide the run's state."""
     closing = SummaryOperator(task_id="summary", title=title, run=RUN, steps=steps)
     closing.as_teardown(setups=start)
     return closing
 
 
-def check_group(group_id: str, severity: str, **kwargs: Any) -> TaskGroup:
-    """A group with one task for each check of a severity."""
-    with TaskGroup(group_id) as group:
+def check_group(severity: str, **kwargs: Any) -> TaskGroup:
+    """A group with one task for each check of a severity.
+
+    Args:
+        severity: fail, warn or full: the folder in sql/7_checks/.
+        kwargs: More arguments of the tasks.
+    """
+    group_id, doc = CHECK_GROUPS[severity]
+    with TaskGroup(group_id, tooltip=doc.splitlines()[0], doc_md=doc) as group:
         for check in checks(severity):
             CheckOperator(check=check, run=RUN, **kwargs)
     return group

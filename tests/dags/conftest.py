@@ -1,0 +1,139 @@
+"""An Airflow home for the session, and runs of this clone's DAGs in this process, against a database of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.database import ROOT, Database
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+# Airflow reads its configuration when it is imported, which the test modules of this folder do.
+assert "airflow" not in sys.modules, "Airflow has been imported with another configuration"
+HOME = Path(tempfile.mkdtemp(prefix="entity-stats-airflow-"))
+os.environ.update(
+    {
+        "AIRFLOW_HOME": str(HOME),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(HOME / "plugins"),
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+    }
+)
+
+#: Killmails of a world.
+ROWS = 600
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended.
+
+    Attributes:
+        state: success or failed.
+        tasks: task id, with the map index where the task is mapped, to state.
+        labels: the same to what the UI shows in place of the map index.
+        results: the same to what the task has returned.
+        log: what the tasks have logged.
+    """
+
+    state: str
+    tasks: dict[str, str]
+    labels: dict[str, str]
+    results: dict[str, Any]
+    log: str
+
+    def group(self, group_id: str) -> dict[str, str]:
+        """The tasks of a task group, by their names in it."""
+        prefix = f"{group_id}."
+        return {name.removeprefix(prefix): state for name, state in self.tasks.items() if name.startswith(prefix)}
+
+
+class Airflow:
+    """Runs the DAGs.
+
+    Args:
+        database: the killboard database.
+        caplog: pytest's, to see what tasks log.
+    """
+
+    def __init__(
+        self, database: Database, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.database = database
+        self._caplog = caplog
+        self._capsys = capsys
+
+    def dag(self, dag_id: str) -> DAG:
+        """A DAG, read from its file."""
+        from airflow.dag_processing.dagbag import DagBag
+
+        bag = DagBag(ROOT / "dags" / f"{dag_id}.py")
+        assert bag.import_errors == {}
+        dag: DAG = bag.dags[dag_id]
+        return dag
+
+    def run(self, dag_id: str, conf: dict[str, Any] | None = None, logical_date: datetime | None = None) -> Run:
+        """Run a DAG to its end, one task after another, in this process."""
+        done = self.dag(dag_id).test(run_conf=conf, logical_date=logical_date or datetime.now(UTC))
+        out = self._capsys.readouterr()
+        log = "\n".join([*self._caplog.messages, out.out, out.err])
+        instances = {
+            f"{ti.task_id}[{ti.map_index}]" if ti.map_index >= 0 else ti.task_id: ti for ti in done.get_task_instances()
+        }
+        return Run(
+            str(done.state),
+            {name: str(ti.state) for name, ti in instances.items()},
+            {name: ti.rendered_map_index for name, ti in instances.items() if ti.map_index >= 0},
+            {name: ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index) for name, ti in instances.items()},
+            log,
+        )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def airflow_home() -> Iterator[Path]:
+    """The metadata database, and the folder that is removed at the end."""
+    from airflow.utils.db import initdb
+
+    initdb()
+    yield HOME
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture
+def filled(airflow: Airflow) -> Airflow:
+    """The same with killmails."""
+    airflow.database.execute("select sample.generate_killmails(%s, now() - interval '120 days', now())", [ROWS])
+    return airflow
+
+
+@pytest.fixture
+def ready(filled: Airflow) -> Airflow:
+    """The same with a cache that is ready."""
+    filled.database.execute("call entity_stats.backfill()")
+    return filled
+
+
+@pytest.fixture
+def airflow(
+    site: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> Airflow:
+    """Airflow with a connection to a fresh database where everything is deployed."""
+    monkeypatch.setenv("AIRFLOW_CONN_ENTITY_STATS_DB", site.uri)
+    return Airflow(site, caplog, capsys)
