@@ -16,7 +16,8 @@ begin
             coalesce(o."topAttackerCharacterId", 0), coalesce(o."topAttackerCorporationId", 0), coalesce(o."topAttackerAllianceId", 0),
             coalesce(o."victimCharacterId", 0), coalesce(o."victimCorporationId", 0), coalesce(o."victimAllianceId", 0),
             - entity_stats.isk(o."totalValue"), coalesce(o.solo, false), coalesce(o.npc, false)
-        from gone as o;
+        from gone as o
+        where o."killmailTime" is not null; -- no window has it
 
         if found then
             perform entity_stats.enlist();

@@ -34,7 +34,8 @@ begin
             '    coalesce(o."topAttackerCharacterId", 0), coalesce(o."topAttackerCorporationId", 0), coalesce(o."topAttackerAllianceId", 0),'
             '    coalesce(o."victimCharacterId", 0), coalesce(o."victimCorporationId", 0), coalesce(o."victimAllianceId", 0),'
             '    - entity_stats.isk(o."totalValue"), coalesce(o.solo, false), coalesce(o.npc, false) '
-            'from only %s as o',
+            'from only %s as o '
+            'where o."killmailTime" is not null',
             tg_relid::regclass
         );
         perform entity_stats.enlist();

@@ -22,6 +22,7 @@ begin
             union all
             select -1 as sign, o.* from gone as o
         ) as half
+        where half."killmailTime" is not null -- no window has it
         group by 2, 3, 4, 5, 6, 7, 8, 10, 11
         having sum(half.sign) <> 0 or sum(half.sign * entity_stats.isk(half."totalValue")) <> 0;
 

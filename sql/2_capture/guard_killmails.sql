@@ -11,12 +11,13 @@ begin atomic
         array_agg(needed.name order by needed.name) as missing
     from entity_stats.nodes() as n (node)
     cross join (
+        -- type: PostgreSQL's bits, 2 before, 4 insert, 8 delete, 16 update, 32 truncate.
         values
-            ('trigger_update_entity_stats_on_insert', 'public.update_entity_stats_on_insert()'::regprocedure),
-            ('trigger_update_entity_stats_on_update', 'entity_stats.capture_update()'::regprocedure),
-            ('trigger_update_entity_stats_on_delete', 'entity_stats.capture_delete()'::regprocedure),
-            ('trigger_update_entity_stats_on_truncate', 'entity_stats.capture_truncate()'::regprocedure)
-    ) as needed (name, handler)
+            ('trigger_update_entity_stats_on_insert', 4, null, 'arrived', 'public.update_entity_stats_on_insert()'::regprocedure),
+            ('trigger_update_entity_stats_on_update', 16, 'gone', 'arrived', 'entity_stats.capture_update()'::regprocedure),
+            ('trigger_update_entity_stats_on_delete', 8, 'gone', null, 'entity_stats.capture_delete()'::regprocedure),
+            ('trigger_update_entity_stats_on_truncate', 34, null, null, 'entity_stats.capture_truncate()'::regprocedure)
+    ) as needed (name, type, gone, arrived, handler)
     where
         not exists (
             select 1
@@ -24,13 +25,18 @@ begin atomic
             where
                 t.tgrelid = n.node
                 and t.tgname = needed.name
+                and t.tgtype = needed.type
+                and t.tgoldtable is not distinct from needed.gone
+                and t.tgnewtable is not distinct from needed.arrived
+                and t.tgqual is null
+                and t.tgattr = ''
                 and t.tgfoid = needed.handler
-                and t.tgenabled in ('O', 'A')
+                and t.tgenabled = 'A'
         )
     group by n.node;
 end;
 
-comment on function entity_stats.unguarded() is 'Nodes of killmails whose capture triggers are missing or disabled.';
+comment on function entity_stats.unguarded() is 'Nodes of killmails whose capture triggers are missing, disabled or not as this version makes them.';
 
 create or replace function entity_stats.guard_node(node regclass)
 returns boolean
@@ -38,6 +44,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms'
 as $$
+declare
+    event text;
 begin
     execute format(
         'create or replace trigger trigger_update_entity_stats_on_insert after insert on %1$s '
@@ -55,6 +63,11 @@ begin
         'create or replace trigger trigger_update_entity_stats_on_truncate before truncate on %1$s '
         'for each statement execute function entity_stats.capture_truncate()', node
     );
+    -- Always: killmails that come in a session with session_replication_role = replica are killmails, too. Only: each node has
+    -- its own triggers.
+    foreach event in array array['insert', 'update', 'delete', 'truncate'] loop
+        execute format('alter table only %s enable always trigger trigger_update_entity_stats_on_%s', node, event);
+    end loop;
     -- The operators' functions read the node itself when it is truncated.
     execute format('grant select on table %s to entity_stats_operator', node);
     return true;

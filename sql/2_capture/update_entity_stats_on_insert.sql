@@ -16,7 +16,8 @@ begin
             coalesce(n."topAttackerCharacterId", 0), coalesce(n."topAttackerCorporationId", 0), coalesce(n."topAttackerAllianceId", 0),
             coalesce(n."victimCharacterId", 0), coalesce(n."victimCorporationId", 0), coalesce(n."victimAllianceId", 0),
             entity_stats.isk(n."totalValue"), coalesce(n.solo, false), coalesce(n.npc, false)
-        from arrived as n;
+        from arrived as n
+        where n."killmailTime" is not null; -- no window has it
 
         if found then
             perform entity_stats.enlist();

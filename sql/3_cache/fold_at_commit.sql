@@ -62,6 +62,10 @@ begin
         after update on entity_stats.ticket
         deferrable initially deferred
         for each row execute function entity_stats.fold_at_commit();
+
+        -- Like capture: whatever session_replication_role says.
+        alter table entity_stats.ticket enable always trigger postpone_fold;
+        alter table entity_stats.ticket enable always trigger fold_at_commit;
     end if;
 end
 $$;

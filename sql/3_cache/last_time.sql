@@ -10,7 +10,7 @@ declare
     to_time constant timestamptz := until at time zone 'UTC';
     found_time timestamptz;
 begin
-    foreach reach in array array[interval '14 days', interval '180 days', interval '100 years'] loop
+    foreach reach in array array[interval '14 days', interval '180 days', null] loop
         select max(p."killmailTime") into found_time
         from entity_stats.killmail_party() as p
         where
@@ -18,7 +18,7 @@ begin
             and p."entityId" = last_time.entity_id
             and p.attacker = last_time.attacker
             and p."killmailTime" <= to_time
-            and p."killmailTime" >= to_time - reach;
+            and p."killmailTime" >= coalesce(to_time - reach, '-infinity');
         exit when found_time is not null;
     end loop;
 

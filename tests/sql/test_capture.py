@@ -172,6 +172,21 @@ WRITES = {
         """,
         """update public.killmails set "killmailTime" = "killmailTime" + interval '1 microsecond' where "killmailId" > 9000000""",
     ],
+    "infinite times": [
+        """
+        insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId", "topAttackerAllianceId", "totalValue")
+        select 9000000 + n, t, 1, 2, n from unnest(array['infinity', '-infinity', '-infinity']::timestamptz[]) with ordinality as u (t, n)
+        """,
+        """delete from public.killmails where "killmailTime" = 'infinity' or "killmailId" = 9000002""",
+    ],
+    "more ISK than there is": [
+        """
+        insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId", "topAttackerAllianceId", "totalValue")
+        select 9000000 + n, now(), 1, 2, case when n % 3 = 0 then 1 else 3e38 end from generate_series(1, 10) as n
+        """,
+        """delete from public.killmails where "killmailId" between 9000001 and 9000005""",
+        """update public.killmails set "totalValue" = -7.77 where "killmailId" = 9000007""",
+    ],
     "delete": ["""delete from public.killmails where "solarSystemId" % 3 = 0"""],
     "delete of everything": ["""delete from public.killmails"""],
     "another time zone, date style and search path": [
@@ -274,6 +289,134 @@ def test_copy(ready: Database, writer: psycopg.Connection[Any]) -> None:
         for row in values:
             copy.write_row(row)
     assert ready.value("""select count(*) from public.killmails where "killmailId" > 2000000""") == 100
+    assert pending(ready) == 0
+    assert_exact(ready)
+
+
+def test_replica_role(ready: Database) -> None:
+    """Sessions that fire no ordinary triggers (trigger-based replication, restores of data) are captured and fold."""
+    with ready.connect(options="-c session_replication_role=replica") as session:
+        session.execute(INSERT.format(rows=30, seed=2))
+        session.execute("""delete from public.killmails where "killmailId" % 3 = 0""")
+        session.execute("update public.killmails set solo = true")
+    assert pending(ready) == 0
+    assert ready.value("select count(*) from entity_stats.ticket") == 0
+    assert_exact(ready)
+
+
+def test_without_a_time(ready: Database, writer: psycopg.Connection[Any], shape: str) -> None:
+    """A killmail without a time is in no window: it is not counted, and its ingest does not fail."""
+    if shape != "plain":
+        pytest.skip("the partition key of a range cannot be null here")
+    ready.execute(
+        """
+        alter table public.killmails drop constraint killmails_pkey;
+        alter table public.killmails alter column "killmailTime" drop not null;
+        """
+    )
+    for statement in [
+        """insert into public.killmails ("killmailId", "victimCharacterId", "totalValue") values (9000001, 1, 5), (9000002, 1, 6)""",
+        """update public.killmails set "totalValue" = 7 where "killmailTime" is null""",
+        """update public.killmails set "killmailTime" = now() where "killmailId" = 9000001""",
+        """update public.killmails set "killmailTime" = null where "solarSystemId" < 50""",
+        """delete from public.killmails where "killmailTime" is null and "solarSystemId" < 20""",
+    ]:
+        writer.execute(statement)
+        assert pending(ready) == 0
+        assert_exact(ready)
+
+
+def test_writes_by_the_sites_own_triggers(ready: Database, writer: psycopg.Connection[Any]) -> None:
+    """Killmails that triggers and foreign keys of the site write, at once or at COMMIT, count like any others."""
+    ready.execute(
+        f"""
+        create table public.system (id bigint primary key);
+        insert into public.system select generate_series(1, 500);
+        alter table public.killmails add foreign key ("solarSystemId") references public.system on delete cascade;
+        create table public.feed (id bigint primary key, late boolean not null);
+        create function public.take_in() returns trigger language plpgsql as $$
+        begin
+            insert into public.killmails select * from test.killmails(10, new.id);
+            update public.killmails set "totalValue" = 9 where "killmailId" = 1000000 * new.id + 1;
+            return null;
+        end $$;
+        create trigger at_once after insert on public.feed for each row when (not new.late) execute function public.take_in();
+        create constraint trigger at_commit after insert on public.feed deferrable initially deferred
+        for each row when (new.late) execute function public.take_in();
+        create function public.tidy() returns trigger language plpgsql as $$
+        begin
+            new."totalValue" := coalesce(new."totalValue", 1);
+            return new;
+        end $$;
+        create trigger tidy before insert or update on public.killmails for each row execute function public.tidy();
+        grant all on public.feed, public.system to {WRITER};
+        """
+    )
+    writer.execute("insert into public.feed values (2, false), (3, true)")
+    assert pending(ready) == 0
+    assert_exact(ready)
+
+    # Two rounds at COMMIT: killmails come before the fold, and once more behind it.
+    for statement in [
+        "begin",
+        INSERT.format(rows=5, seed=4),
+        "insert into public.feed values (5, true), (6, true)",
+        "commit",
+    ]:
+        writer.execute(statement)
+    assert pending(ready) == 0
+    assert_exact(ready)
+
+    writer.execute("delete from public.system where id between 3 and 90")
+    assert ready.value("select count(*) from public.killmails") < 400
+    assert pending(ready) == 0
+    assert_exact(ready)
+
+
+def test_nothing_in_a_session_misleads_capture(ready: Database, writer: psycopg.Connection[Any]) -> None:
+    """Temporary objects, functions and operators in front of the built-in ones, and settings of ours set to nonsense."""
+    ready.execute(f"create schema trap authorization {WRITER}")
+    before = rows_of(ready, "public.killmails")
+    for statement in [
+        "create temporary table fresh as select * from test.killmails(30, 2)",
+        "set search_path = trap",
+        "create function trap.wrong(bigint, bigint) returns boolean language plpgsql as $$ begin raise 'trapped'; end $$",
+        "create function trap.wrong(text, text) returns boolean language plpgsql as $$ begin raise 'trapped'; end $$",
+        "create function trap.wrong(timestamptz, timestamptz) returns boolean language plpgsql as $$ begin raise 'trapped'; end $$",
+        "create operator trap.= (function = trap.wrong, leftarg = bigint, rightarg = bigint)",
+        "create operator trap.<> (function = trap.wrong, leftarg = bigint, rightarg = bigint)",
+        "create operator trap.= (function = trap.wrong, leftarg = text, rightarg = text)",
+        "create operator trap.>= (function = trap.wrong, leftarg = timestamptz, rightarg = timestamptz)",
+        "create function trap.pg_partition_root(oid) returns regclass language plpgsql as $$ begin raise 'trapped'; end $$",
+        "create function trap.isk(real) returns numeric language plpgsql as $$ begin raise 'trapped'; end $$",
+        "create function trap.current_setting(text) returns text language sql return 'serializable'",
+        "create function trap.pg_current_xact_id() returns xid8 language plpgsql as $$ begin raise 'trapped'; end $$",
+        "create function trap.now() returns timestamptz language plpgsql as $$ begin raise 'trapped'; end $$",
+        "create domain pg_temp.numeric as text check (value is null)",
+        *[
+            f"create temporary table {name} (n integer)"
+            for name in [
+                "arrived",
+                "gone",
+                "ledger",
+                "ticket",
+                "parked",
+                "gate",
+                "state",
+                "killmails",
+                "entity_stats_cache",
+            ]
+        ],
+        "set search_path = pg_temp, trap, pg_catalog",
+        "set entity_stats.fold = 'nonsense'",
+        "set entity_stats.capture = 'nonsense'",
+        "set entity_stats.parked = 'nonsense'",
+        "insert into public.killmails select * from pg_temp.fresh",
+        """update public.killmails set solo = true, "totalValue" = 5 where ("killmailId" % 3) operator(pg_catalog.=) 0""",
+        """delete from public.killmails where ("killmailId" % 7) operator(pg_catalog.=) 0""",
+    ]:
+        writer.execute(statement)
+    assert rows_of(ready, "public.killmails") != before
     assert pending(ready) == 0
     assert_exact(ready)
 
