@@ -1,0 +1,127 @@
+"""The page's web application. Airflow's own permission to see plugins is needed; without a login the answer is 401."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
+from airflow.api_fastapi.core_api.security import requires_access_view
+from fastapi import Depends, FastAPI, Query
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from entity_stats_page import report
+
+DAGS = (
+    "entity_stats_backfill",
+    "entity_stats_daily_cleanup",
+    "entity_stats_fold_pending",
+    "entity_stats_recalculate",
+    "entity_stats_verify",
+)
+
+#: Ids are positive and fit into a bigint.
+LARGEST_ID = 2**63 - 1
+
+app = FastAPI(
+    title="Entity stats cache",
+    dependencies=[Depends(requires_access_view(AccessView.PLUGINS))],
+    docs_url=None,
+    redoc_url=None,
+    openapi_url=None,
+)
+
+
+def utc(moment: datetime | None) -> str:
+    """A time to the second, in UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "never"
+
+
+def span(seconds: float | timedelta | None) -> str:
+    """A duration in its two largest units."""
+    if seconds is None:
+        return "-"
+    if isinstance(seconds, timedelta):
+        seconds = seconds.total_seconds()
+    if seconds < 10:
+        return f"{seconds * 1000:,.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+    total = round(seconds)
+    for name, unit, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if total >= unit:
+            rest = total % unit // part
+            return f"{total // unit} {name}" + (f" {rest} {smaller}" if rest else "")
+    return f"{total} s"
+
+
+def ago(moment: datetime) -> str:
+    """How long ago, or in how long, a moment is."""
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    return f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
+
+
+def number(value: Any) -> str:
+    """A number with thousands separators and at most two decimals."""
+    return "-" if value is None else f"{value:,.2f}".removesuffix(".00")
+
+
+def size(value: int | None) -> str:
+    """Bytes in the unit that suits."""
+    amount, units = float(value or 0), ["bytes", "kB", "MB", "GB", "TB"]
+    while amount >= 1024 and len(units) > 1:
+        amount, units = amount / 1024, units[1:]
+    return f"{amount:,.0f} {units[0]}" if units[0] == "bytes" else f"{amount:,.1f} {units[0]}"
+
+
+templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+templates.filters.update(utc=utc, span=span, ago=ago, number=number, size=size)
+
+
+def parse_entity(text: str) -> tuple[int | None, str]:
+    """The id that somebody typed, and what is wrong with it ("": nothing)."""
+    digits = re.sub(r"[\s,._']", "", text)
+    if not digits:
+        return None, ""
+    if not re.fullmatch(r"[0-9]{1,19}", digits) or not 0 < int(digits) <= LARGEST_ID:
+        return None, f"“{text[:40]}” is no id: ids are whole numbers from 1 to {LARGEST_ID:,}."
+    return int(digits), ""
+
+
+def connector() -> report.Connect:
+    """How the page reaches the database; tests override it."""
+    return report.connect
+
+
+@app.get("/", response_class=HTMLResponse)
+def page(
+    connect: Annotated[report.Connect, Depends(connector)],
+    entity: Annotated[str, Query(max_length=100)] = "",
+    dag_id: Annotated[str, Query(max_length=250)] = "",
+    run_id: Annotated[str, Query(max_length=250)] = "",
+) -> HTMLResponse:
+    """The page; 422 with the page when the entity is no id."""
+    wanted, complaint = parse_entity(entity)
+    found = report.read(connect, wanted, run_id or None)
+    html = templates.get_template("page.html").render(
+        report=found,
+        now=datetime.now(UTC),
+        entity=wanted,
+        typed=entity,
+        complaint=complaint,
+        dag_id=dag_id,
+        run_id=run_id,
+        foreign=bool(dag_id) and dag_id not in DAGS,
+        meaning=report.meaning,
+        connection=report.CONNECTION,
+    )
+    # The page changes by itself, and nobody else may frame it.
+    headers = {"Cache-Control": "no-store", "Content-Security-Policy": "frame-ancestors 'self'"}
+    return HTMLResponse(html, status_code=422 if complaint else 200, headers=headers)

@@ -1,0 +1,182 @@
+"""What the page shows, read from the killboard database: read-only, time-limited, each part on its own."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+#: Airflow connection to the killboard database.
+CONNECTION = "entity_stats_db"
+
+#: Seconds to connect, for one query, and for the whole page: what is left then is not read.
+CONNECT_TIMEOUT, STATEMENT_TIMEOUT, PAGE_TIMEOUT = 3, 3, 8
+
+#: Files whose opening comment says what a claim means and what to do.
+CHECKS = Path(__file__).resolve().parents[2] / "sql" / "7_checks"
+
+#: Parts of the page, each the rows of a function that sql/6_reads/ defines.
+PARTS = {
+    "status": "select * from entity_stats.status()",
+    "windows": "select * from entity_stats.windows()",
+    "progress": "select * from entity_stats.progress()",
+    "claims": "select * from entity_stats.verification()",
+    "history": "select * from entity_stats.run_history()",
+    "backlog": "select * from entity_stats.backlog()",
+    "hours": "select * from entity_stats.killmails_per_hour()",
+}
+LOOKUP = "select period, (stats).* from entity_stats.lookup(%(entity)s)"
+RUN_CLAIMS = "select * from entity_stats.verification(%(run)s)"
+
+#: SQLSTATEs of a missing schema, function, table and column.
+NOT_DEPLOYED = ("3F000", "42883", "42P01", "42703")
+
+Row = dict[str, Any]
+Connect = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
+
+
+class UnreachableError(Exception):
+    """The database does not answer, or Airflow does not know it; the message says why."""
+
+
+@dataclass
+class Report:
+    """What has been read.
+
+    Attributes:
+        rows: of each part that could be read.
+        errors: part to the server's message, of those that could not.
+        problem: why there is nothing to show: unconfigured, down, undeployed or outdated; None if there is.
+        message: what the driver or the server says about the problem.
+    """
+
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    problem: str | None = None
+    message: str = ""
+
+    def first(self, part: str) -> Row | None:
+        """The first row of a part, or None."""
+        return next(iter(self.rows.get(part, [])), None)
+
+    def error(self, part: str) -> str:
+        """Why a part could not be read, "" if it could."""
+        return self.errors.get(part, "")
+
+    @property
+    def failing(self) -> list[Row]:
+        """Claims that do not hold, warnings last."""
+        broken = [claim for claim in self.rows.get("claims", []) if claim["offending"]]
+        return sorted(broken, key=lambda claim: (claim["severity"] == "warn", claim["claim"]))
+
+    @property
+    def last_runs(self) -> list[Row]:
+        """The last run of each operation, newest first."""
+        return sorted({run["operation"]: run for run in self.rows.get("history", [])}.values(), key=_number)[::-1]
+
+
+def _number(run: Row) -> int:
+    return int(run["run"])
+
+
+def connect() -> AbstractContextManager[psycopg.Connection[Any]]:
+    """A session on the killboard database as Airflow's connection describes it; it can only read.
+
+    Raises:
+        UnreachableError: there is no such connection, or nobody answers.
+    """
+    # Imported here: tests of the page need no Airflow, and importing providers takes a second.
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+    from airflow.sdk.bases.hook import BaseHook
+
+    try:
+        connection = BaseHook.get_connection(CONNECTION)
+    except Exception as error:  # the secrets backends of a site raise what they like
+        raise UnreachableError(f"Airflow has no connection {CONNECTION}: {error}") from error
+    connection.extra = json.dumps({**connection.extra_dejson, "connect_timeout": CONNECT_TIMEOUT})
+    try:
+        session = PostgresHook(connection=connection, log_sql=False).get_conn()
+    except psycopg.Error as error:
+        raise UnreachableError(str(error)) from error
+    assert isinstance(session, psycopg.Connection), "the page needs psycopg 3"
+    return closing(session)
+
+
+def read(connect: Connect, entity: int | None = None, run_id: str | None = None) -> Report:
+    """Read everything that the page shows. What the database says about a part ends up in the report, never here.
+
+    Args:
+        connect: opens a session.
+        entity: id to look up.
+        run_id: of an Airflow run, whose record is wanted too.
+    """
+    report = Report()
+    deadline = time.monotonic() + PAGE_TIMEOUT
+    try:
+        with connect() as session:
+            _restrict(session)
+            for part, query in PARTS.items():
+                _part(session, report, part, query, {}, deadline)
+                if report.problem:
+                    return report
+            if entity is not None:
+                _part(session, report, "lookup", LOOKUP, {"entity": entity}, deadline)
+            if run := next((r for r in report.rows.get("history", []) if r["airflowRun"] == run_id), None):
+                report.rows["run"] = [run]
+                _part(session, report, "run_claims", RUN_CLAIMS, {"run": run["run"]}, deadline)
+    except UnreachableError as error:
+        report.problem = "unconfigured" if error.__cause__.__class__.__name__ == "AirflowNotFoundException" else "down"
+        report.message = str(error)
+    except psycopg.Error as error:
+        report.problem, report.message = "down", str(error)
+    return report
+
+
+def _restrict(session: psycopg.Connection[Any]) -> None:
+    """Make the session read-only and time-limited, whatever options its connection has."""
+    session.autocommit = True
+    session.row_factory = dict_row
+    for name, value in {
+        "default_transaction_read_only": "on",
+        "statement_timeout": f"{STATEMENT_TIMEOUT}s",
+        "lock_timeout": "1s",
+        "TimeZone": "UTC",
+        "application_name": "entity_stats page",
+    }.items():
+        session.execute("select set_config(%s, %s, false)", [name, value])
+
+
+def _part(
+    session: psycopg.Connection[Any], report: Report, part: str, query: str, parameters: Row, deadline: float
+) -> None:
+    if time.monotonic() > deadline:
+        report.errors[part] = f"not read: the database took more than {PAGE_TIMEOUT} s for what is above"
+        return
+    try:
+        report.rows[part] = session.execute(query, parameters).fetchall()
+    except psycopg.Error as error:
+        if session.closed:
+            raise
+        message = error.diag.message_primary or str(error)
+        if error.sqlstate in NOT_DEPLOYED:
+            report.problem, report.message = ("undeployed" if part == "status" else "outdated"), message
+        elif error.sqlstate == "42501":
+            report.problem, report.message = "forbidden", message
+        report.errors[part] = message
+
+
+def meaning(claim: str, severity: str) -> str:
+    """What a claim means and what to do when it does not hold: the comment that opens its file, "" if it is gone."""
+    path = CHECKS / severity / f"{claim}.sql"
+    if not path.is_file():
+        return ""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comment = lines[: next((n for n, line in enumerate(lines) if not line.startswith("--")), len(lines))]
+    return "\n".join(line.removeprefix("--").strip() for line in comment)

@@ -1,0 +1,11 @@
+// Inside the Airflow UI the page is as dark as the UI, whatever the system prefers; alone it follows the system.
+(() => {
+    const outside = window.parent !== window && window.parent.document.documentElement;
+    if (!outside) return;
+    const follow = () => {
+        const dark = outside.classList.contains("dark") || outside.dataset.theme === "dark";
+        document.documentElement.dataset.theme = dark ? "dark" : "light";
+    };
+    follow();
+    new MutationObserver(follow).observe(outside, { attributes: true, attributeFilter: ["class", "data-theme"] });
+})();

@@ -1,0 +1,337 @@
+"""The page of the Airflow UI, served from real databases in each state that a site can be in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from html import unescape
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from tests.database import STRANGER, Database
+
+BEGIN = "call entity_stats.backfill_begin()"
+
+
+@pytest.fixture
+def app() -> Iterator[FastAPI]:
+    """The application, whose permissions are Airflow's own and are tested by tests/ui."""
+    from entity_stats_page.app import app
+
+    [permission] = [depends.dependency for depends in app.router.dependencies]
+    assert permission
+    app.dependency_overrides[permission] = lambda: None
+    yield app
+    app.dependency_overrides.clear()
+
+
+def text(html: str) -> str:
+    """What a reader sees of a page."""
+    body = html[html.index("<body>") :]
+    body = re.sub(r"<script>.*?</script>", "", body, flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
+
+
+def section(html: str, name: str) -> str:
+    """What a reader sees of the element with that id, up to the next heading of its kind."""
+    [(_, _, after)] = [html.partition(f'id="{name}"')]
+    assert after, f"there is no #{name}"
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", "<" + after.split("<h2>")[1].split("<h2>")[0])).split())
+
+
+@pytest.fixture
+def serve(app: FastAPI) -> Callable[..., TestClient]:
+    """Serves the page from a database."""
+    from entity_stats_page.app import connector
+
+    def serve(conninfo: str) -> TestClient:
+        app.dependency_overrides[connector] = lambda: lambda: closing(psycopg.connect(conninfo))
+        return TestClient(app)
+
+    return serve
+
+
+def get(client: TestClient, status: int = 200, **query: str) -> str:
+    answer = client.get("/", params=query)
+    assert answer.status_code == status
+    assert answer.headers["cache-control"] == "no-store"
+    return answer.text
+
+
+def run_checks(database: Database, *claims: tuple[str, str, list[dict[str, Any]]], finished: bool = True) -> int:
+    """Record a verification as the DAGs do."""
+    run: int = database.value("select entity_stats.start_run('verification')")
+    for claim, severity, rows in claims:
+        database.execute(
+            "select entity_stats.record_check(%s, %s, %s, %s, %s, '12 ms')",
+            [run, claim, severity, len(rows), json.dumps(rows)],
+        )
+    if finished:
+        database.execute("select entity_stats.finish_run(%s, 'success')", [run])
+    return run
+
+
+def test_without_login_nothing_is_shown(app: FastAPI) -> None:
+    app.dependency_overrides.clear()
+    try:
+        status = TestClient(app).get("/").status_code
+    except RuntimeError as error:  # Airflow's authentication is not running here
+        assert "Auth Manager" in str(error)  # noqa: PT017
+    else:
+        assert status == 401
+
+
+def test_down(serve: Callable[..., TestClient], ready: Database) -> None:
+    html = get(serve(ready.conninfo.replace(str(ready.server.port), "1")))
+    assert "The killboard database does not answer" in text(html)
+    assert "connection" in text(html)
+
+
+def test_dies_while_it_is_read(serve: Callable[..., TestClient], ready: Database, app: FastAPI) -> None:
+    from entity_stats_page.app import connector
+
+    class Dying(psycopg.Connection[Any]):
+        def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+            if "run_history" in str(query):
+                ready.execute("select pg_terminate_backend(%s)", [self.info.backend_pid])
+            return super().execute(query, *args, **kwargs)
+
+    client = serve(ready.conninfo)
+    app.dependency_overrides[connector] = lambda: lambda: closing(Dying.connect(ready.conninfo))
+    assert "The killboard database does not answer" in text(get(client))
+
+
+def test_not_deployed(serve: Callable[..., TestClient], source: Database) -> None:
+    html = get(serve(source.conninfo))
+    assert "Nothing is deployed in this database" in text(html)
+    assert "entity_stats_backfill" in text(html)
+
+
+def test_deployed_by_an_older_version(serve: Callable[..., TestClient], ready: Database) -> None:
+    ready.execute("drop function entity_stats.run_history(integer)")
+    assert "older version" in text(get(serve(ready.conninfo)))
+
+
+def test_no_right(serve: Callable[..., TestClient], ready: Database) -> None:
+    html = get(serve(f"{ready.conninfo} user={STRANGER}"))
+    assert "grant entity_stats_operator" in text(html)
+
+
+def test_empty(serve: Callable[..., TestClient], site: Database) -> None:
+    html = get(serve(site.conninfo))
+    assert section(html, "ready").startswith("Ready? No")
+    assert section(html, "as-of").startswith("As of when? Never")
+    assert "Not verified yet" in section(html, "failed")
+
+
+def test_invalidated_says_why(serve: Callable[..., TestClient], ready: Database) -> None:
+    ready.execute("truncate public.killmails")
+    assert "TRUNCATE of killmails" in section(get(serve(ready.conninfo)), "ready")
+
+
+def test_backfill_moves(serve: Callable[..., TestClient], source: Database) -> None:
+    from tests.database import SQL
+
+    source.load(SQL / "deploy.sql")
+    client = serve(source.conninfo)
+    with source.connect() as session:
+        session.execute(BEGIN)
+        before = get(client)
+        assert "backfilling" in text(before)
+        assert 'data-refresh="3"' in before
+        assert "0 of" in section(before, "progress")
+        assert "can be estimated after the first slice" in text(before)
+
+        session.execute("call entity_stats.backfill_phase('all', 'character')")
+        after = get(client)
+        [(done, all_slices)] = re.findall(r"(\d+) of (\d+) slices", section(after, "progress"))
+        assert 0 < int(done) < int(all_slices)
+        assert f'aria-valuenow="{100 * int(done) / int(all_slices):.1f}"' in after
+        assert "at this pace the slices are done" in text(after)
+        staged = source.value("select count(*) from entity_stats.staged")
+        assert f"{staged:,} rows gathered" in text(after)
+
+        session.execute("call entity_stats.backfill()")
+    html = get(client)
+    assert section(html, "ready").startswith("Ready? Yes")
+    assert 'id="progress"' not in html
+    assert 'data-refresh="30"' in html
+
+
+def test_rebuild_keeps_ready(serve: Callable[..., TestClient], ready: Database) -> None:
+    ready.execute("call entity_stats.backfill_begin(null, true)")
+    html = get(serve(ready.conninfo))
+    assert section(html, "ready").startswith("Ready? Yes")
+    assert "a rebuild is running" in text(html)
+    assert "0 of" in section(html, "progress")
+
+
+def test_ready_shows_as_of(serve: Callable[..., TestClient], ready: Database) -> None:
+    shown = section(get(serve(ready.conninfo)), "as-of")
+    for period, as_of in ready.fetch(
+        "select period, to_char(\"asOf\" at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC') from entity_stats.windows()"
+    ):
+        assert f"{period} {as_of}" in shown
+
+
+def test_failing_claim_with_its_rows(serve: Callable[..., TestClient], ready: Database) -> None:
+    run_checks(
+        ready,
+        ("windows_are_nested", "fail", [{"entityId": 99003581, "entityType": "alliance", "kills14d": "<b>9</b>"}]),
+        ("dead_rows_are_few", "warn", [{"dead": 5}]),
+        ("values_are_finite", "fail", []),
+    )
+    html = get(serve(ready.conninfo))
+    assert "windows_are_nested : 1 rows" in section(html, "failed")
+    assert "1 warning: dead_rows_are_few" in section(html, "failed")
+    claims = section(html, "claims")
+    assert "99003581 alliance" in claims
+    assert "&lt;b&gt;9&lt;/b&gt;" in html  # what is in the database is text, never HTML
+    assert "What to do:" in claims
+    assert claims.index("windows_are_nested") < claims.index("dead_rows_are_few")
+
+
+def test_repaired_claim_holds_again(serve: Callable[..., TestClient], ready: Database) -> None:
+    run_checks(ready, ("windows_are_nested", "fail", [{"entityId": 1}]), ("windows_are_nested", "fail", []))
+    assert section(get(serve(ready.conninfo)), "failed").startswith("What failed? Nothing")
+
+
+def test_running_verification_replaces_the_last_one_by_and_by(
+    serve: Callable[..., TestClient], ready: Database
+) -> None:
+    run_checks(ready, ("a_holds", "fail", []), ("b_holds", "fail", []))
+    run_checks(ready, ("a_holds", "fail", [{"id": 1}]), finished=False)
+    html = get(serve(ready.conninfo))
+    assert "a_holds : 1 rows" in section(html, "failed")
+    assert "b_holds holds" in section(html, "claims")
+
+
+def test_failed_run(serve: Callable[..., TestClient], ready: Database) -> None:
+    for outcome in ("success", "failure"):
+        run = ready.value("select entity_stats.start_run('cleanup', null, '{\"run\": \"scheduled__1\"}')")
+        ready.execute(
+            "select entity_stats.finish_run(%s, %s, %s)",
+            [run, outcome, json.dumps({"failed": ["age.90d"], "steps": {"Ageing": ["Aged 5"]}})],
+        )
+    html = get(serve(ready.conninfo), dag_id="entity_stats_daily_cleanup", run_id="scheduled__1")
+    assert "the last cleanup" in section(html, "failed")
+    assert "../dags/entity_stats_daily_cleanup/runs/scheduled__1" in html
+    assert "Aged 5" in section(html, "this-run")
+    assert "Failed: age.90d" in section(html, "this-run")
+    assert html.count('class="bar bad"') == 1
+
+
+def test_unknown_run_and_foreign_dag(serve: Callable[..., TestClient], ready: Database) -> None:
+    client = serve(ready.conninfo)
+    html = get(client, dag_id="entity_stats_verify", run_id="<i>x</i>")
+    assert "The cache has no record of <i>x</i>" in text(html)
+    html = get(client, dag_id="someone_elses")
+    assert "is not of this project" in text(html)
+    assert section(html, "ready").startswith("Ready? Yes")
+
+
+def test_growth(serve: Callable[..., TestClient], ready: Database) -> None:
+    for entities in (1000, 1234567):
+        run = ready.value("select entity_stats.start_run('cleanup')")
+        detail = {"entities": {"character": entities, "corporation": 7, "alliance": 3}, "cacheBytes": 1536 * entities}
+        ready.execute("select entity_stats.finish_run(%s, 'success', %s)", [run, json.dumps(detail)])
+    growth = section(get(serve(ready.conninfo)), "growth")
+    assert "Characters 1,234,567" in growth
+    assert "Size 1.8 GB" in growth
+
+
+def test_pending_killmails(serve: Callable[..., TestClient], ready: Database) -> None:
+    with ready.connect() as session:
+        session.execute("set entity_stats.fold = 'deferred'")
+        session.execute("""
+            insert into public.killmails select * from test.killmails(60, 9)
+        """)
+        session.execute("""update public.killmails set "killmailTime" = now() where "killmailId" = 9000001""")
+    html = get(serve(ready.conninfo))
+    pending = ready.value("select pending from entity_stats.status()")
+    assert f"{pending:,} facts wait in the ledger" in section(html, "killmails")
+    assert "deferred" in section(html, "killmails")
+    assert 'class="bar part"' in html
+
+
+def test_look_up(serve: Callable[..., TestClient], ready: Database) -> None:
+    client = serve(ready.conninfo)
+    [entity] = ready.fetch("""select max("entityId") from public.entity_stats_cache where "entityType" = 'alliance'""")[
+        0
+    ]
+    shown = section(get(client, entity=str(entity)), "lookup")
+    for kind in ("Character", "Corporation", "Alliance"):
+        assert f"{kind} {entity}" in shown
+    for period, kills, losses in ready.fetch(
+        "select period, (stats).kills, (stats).losses from entity_stats.lookup(%s)", [entity]
+    ):
+        assert f"{period} {kills:,} {losses:,}" in shown
+    assert f'{{"entity_id": {entity}, "entity_type": "alliance"}}' in shown
+    assert "Nobody of the id 424242" in text(get(client, entity="424,242"))
+
+
+@pytest.mark.parametrize("typed", ["abc", "-5", "0", "1e3", "9223372036854775808", "'; drop table x", "<script>"])
+def test_bad_ids(serve: Callable[..., TestClient], ready: Database, typed: str) -> None:
+    html = get(serve(ready.conninfo), status=422, entity=typed)
+    assert "is no id" in section(html, "lookup")
+    assert "<script>x" not in html
+    assert section(html, "ready").startswith("Ready? Yes")
+
+
+def test_session_is_read_only_and_limited(serve: Callable[..., TestClient], ready: Database) -> None:
+    from entity_stats_page import report
+
+    with closing(psycopg.connect(ready.conninfo, options="-c statement_timeout=0")) as session:
+        report._restrict(session)
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            session.execute("select entity_stats.start_run('cleanup')")
+        [limit] = session.execute("show statement_timeout").fetchone().values()  # type: ignore[union-attr]
+        assert limit == f"{report.STATEMENT_TIMEOUT}s"
+
+
+def test_a_part_that_cannot_be_read_leaves_the_others(serve: Callable[..., TestClient], ready: Database) -> None:
+    with ready.connect(autocommit=False) as session:
+        session.execute("lock table public.killmails in access exclusive mode")
+        html = get(serve(ready.conninfo))
+    assert "This part could not be read: canceling statement due to lock timeout" in section(html, "killmails")
+    assert section(html, "ready").startswith("Ready? Yes")
+
+
+def test_reads_do_not_wait_for_the_gate(serve: Callable[..., TestClient], ready: Database) -> None:
+    with ready.connect(autocommit=False) as session:
+        session.execute("select entity_stats.close_gate()")
+        assert section(get(serve(ready.conninfo)), "ready").startswith("Ready? Yes")
+
+
+def test_every_claim_has_a_meaning() -> None:
+    from entity_stats_page import report
+
+    files = sorted(report.CHECKS.glob("*/*.sql"))
+    assert files
+    for file in files:
+        assert "What to do:" in report.meaning(file.stem, file.parent.name), file
+    assert report.meaning("no_such_claim", "fail") == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, "-"),
+        (0.0123, "12 ms"),
+        (5, "5.0 s"),
+        (75, "1 min 15 s"),
+        (7260, "2 h 1 min"),
+        (90000, "1 d 1 h"),
+        (60, "1 min"),
+    ],
+)
+def test_spans(seconds: float | None, shown: str) -> None:
+    from entity_stats_page.app import span
+
+    assert span(seconds) == shown
