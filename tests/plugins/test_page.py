@@ -42,7 +42,8 @@ def section(html: str, name: str) -> str:
     """What a reader sees of the element with that id, up to the next heading of its kind."""
     [(_, _, after)] = [html.partition(f'id="{name}"')]
     assert after, f"there is no #{name}"
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", "<" + after.split("<h2>")[1].split("<h2>")[0])).split())
+    shown = after.split("<h2>")[1]
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", shown.replace("</h2>", ""))).split())
 
 
 @pytest.fixture
@@ -61,7 +62,8 @@ def get(client: TestClient, status: int = 200, **query: str) -> str:
     answer = client.get("/", params=query)
     assert answer.status_code == status
     assert answer.headers["cache-control"] == "no-store"
-    return answer.text
+    html: str = answer.text
+    return html
 
 
 def run_checks(database: Database, *claims: tuple[str, str, list[dict[str, Any]]], finished: bool = True) -> int:
@@ -132,7 +134,7 @@ def test_empty(serve: Callable[..., TestClient], site: Database) -> None:
 
 def test_invalidated_says_why(serve: Callable[..., TestClient], ready: Database) -> None:
     ready.execute("truncate public.killmails")
-    assert "TRUNCATE of killmails" in section(get(serve(ready.conninfo)), "ready")
+    assert "TRUNCATE of public.killmails" in section(get(serve(ready.conninfo)), "ready")
 
 
 def test_backfill_moves(serve: Callable[..., TestClient], source: Database) -> None:
@@ -188,10 +190,11 @@ def test_failing_claim_with_its_rows(serve: Callable[..., TestClient], ready: Da
         ("values_are_finite", "fail", []),
     )
     html = get(serve(ready.conninfo))
-    assert "windows_are_nested : 1 rows" in section(html, "failed")
+    assert "windows_are_nested : 1 row" in section(html, "failed")
     assert "1 warning: dead_rows_are_few" in section(html, "failed")
     claims = section(html, "claims")
-    assert "99003581 alliance" in claims
+    assert "99003581 <b>9</b> alliance" in claims
+    assert '<a href="?entity=99003581#lookup">' in html
     assert "&lt;b&gt;9&lt;/b&gt;" in html  # what is in the database is text, never HTML
     assert "What to do:" in claims
     assert claims.index("windows_are_nested") < claims.index("dead_rows_are_few")
@@ -208,7 +211,7 @@ def test_running_verification_replaces_the_last_one_by_and_by(
     run_checks(ready, ("a_holds", "fail", []), ("b_holds", "fail", []))
     run_checks(ready, ("a_holds", "fail", [{"id": 1}]), finished=False)
     html = get(serve(ready.conninfo))
-    assert "a_holds : 1 rows" in section(html, "failed")
+    assert "a_holds : 1 row" in section(html, "failed")
     assert "b_holds holds" in section(html, "claims")
 
 
