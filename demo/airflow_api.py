@@ -14,6 +14,9 @@ from urllib.parse import quote, urlencode
 #: States in which a task or a run stays.
 FINAL = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
+#: The ends of the names of the loggers whose lines are worth showing: sessions on the database, and summaries.
+TELLING = (".KillboardHook", ".SummaryOperator")
+
 
 class AirflowError(RuntimeError):
     """Airflow cannot do what it was asked for; the message says why."""
@@ -102,10 +105,18 @@ class AirflowApi:
 
     def log(self, dag_id: str, run_id: str, task: Task, lines: int = 30) -> list[str]:
         """The last lines of a task's log."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task.task_id}/logs/{task.attempt}"
-        content = self.get(path, map_index=task.map_index, full_content="true")["content"]
-        text = "\n".join(_log_line(entry) for entry in content)
+        text = "\n".join(_log_line(entry) for entry in self._log(dag_id, run_id, task))
         return [line for line in text.splitlines() if "::group::" not in line and "::endgroup::" not in line][-lines:]
+
+    def told(self, dag_id: str, run_id: str, task: Task) -> list[str]:
+        """What the database has told a task while it worked, and the summary of the run."""
+        lines = [
+            line
+            for entry in self._log(dag_id, run_id, task)
+            if isinstance(entry, Mapping) and str(entry.get("logger")).endswith(TELLING)
+            for line in str(entry["event"]).splitlines()
+        ]
+        return [line for line in lines if not line.startswith(("Backend ", "Rows affected: "))]
 
     def follow(
         self, dag_id: str, run_id: str, *, changed: Callable[[Task], None], timeout: float, pause: float = 1
@@ -142,6 +153,10 @@ class AirflowApi:
             if time.monotonic() > deadline:
                 raise AirflowError(f"{dag_id} has not ended after {timeout:,.0f} s: {run_id} is {state}")
             time.sleep(pause)
+
+    def _log(self, dag_id: str, run_id: str, task: Task) -> list[Any]:
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task.task_id}/logs/{task.attempt}"
+        return list(self.get(path, map_index=task.map_index, full_content="true")["content"])
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         if not self._token:

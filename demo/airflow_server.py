@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import base64
 import configparser
-import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 from demo.airflow_api import AirflowApi, AirflowError
+from demo.processes import Processes
 
 CLONE = Path(__file__).resolve().parents[1]
 
@@ -29,9 +27,6 @@ COMPONENTS = {
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
 
-#: Seconds that processes get to end by themselves.
-PATIENCE = 20
-
 
 class AirflowServer:
     """Airflow with SQLite metadata and LocalExecutor, listening on 127.0.0.1, where everyone is an administrator.
@@ -40,7 +35,7 @@ class AirflowServer:
     them with `AirflowServer(home).stop()`.
 
     Args:
-        home: AIRFLOW_HOME; made if missing.
+        home: AIRFLOW_HOME; made by `migrate`.
         port: of the UI and the API; default: the one in `home`, else a free one.
         connections: Airflow connections, id to URI.
     """
@@ -49,12 +44,10 @@ class AirflowServer:
 
     def __init__(self, home: Path, *, port: int | None = None, connections: Mapping[str, str] | None = None) -> None:
         self.home = home
-        self._record = home / "processes.json"
-        known = json.loads(self._record.read_text()) if self._record.exists() else {}
-        self._processes: dict[str, list[str]] = known.get("processes", {})
-        self.port = port or known.get("port") or free_port()
+        self._config = home / "airflow.cfg"
+        self._processes = Processes(home)
+        self.port = port or self._configured_port() or free_port()
         self._connections = dict(connections or {})
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def url(self) -> str:
@@ -90,24 +83,12 @@ class AirflowServer:
     def start(self) -> Self:
         """Start the processes; they need some seconds until `healthy`."""
         for name, arguments in COMPONENTS.items():
-            with self._log(name).open("ab") as log:
-                child = subprocess.Popen(
-                    self._command(*arguments),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    cwd=self.home,
-                    env=self._environment(),
-                    start_new_session=True,  # a group of its own, which is stopped as one
-                )
-            self._children[name] = child
-            self._processes[name] = [str(child.pid), _started(child.pid) or ""]
-            self._record.write_text(json.dumps({"port": self.port, "processes": self._processes}))
+            self._processes.start(name, self._command(*arguments), self._environment())
         return self
 
     def running(self) -> bool:
         """Whether all processes are there, whoever started them."""
-        return self._processes.keys() == COMPONENTS.keys() and not self._ended()
+        return self._processes.started() == COMPONENTS.keys() and not self._processes.ended()
 
     def check(self) -> None:
         """See that no process has ended by itself.
@@ -115,9 +96,9 @@ class AirflowServer:
         Raises:
             AirflowError: one has; the message ends with the end of its log.
         """
-        for name in self._ended():
-            log = self._log(name).read_text(errors="replace").splitlines()[-20:]
-            raise AirflowError("\n".join([f"airflow {name} has ended:", *log]))
+        for name in self._processes.ended():
+            taken = f" (is port {self.port} taken by somebody else?)" if name == "api-server" else ""
+            raise AirflowError(f"airflow {name} has ended{taken}:\n{self._processes.last_words(name)}")
 
     def healthy(self) -> bool:
         """Whether the API server, the scheduler and the DAG processor say that they are well."""
@@ -129,25 +110,7 @@ class AirflowServer:
 
     def stop(self) -> None:
         """Stop all processes and what they have started; those that do not end in time are killed."""
-        groups = [int(pid) for pid, started in self._processes.values() if _started(int(pid)) in (None, started)]
-        for kind in (signal.SIGTERM, signal.SIGKILL):
-            groups = [group for group in groups if _signal(group, kind)]
-            deadline = time.monotonic() + PATIENCE
-            while groups and time.monotonic() < deadline:
-                for child in self._children.values():
-                    child.poll()  # else it stays, as a zombie, in its group
-                groups = [group for group in groups if _signal(group, 0)]
-                time.sleep(0.1)
-        self._record.unlink(missing_ok=True)
-        self._processes = {}
-
-    def _ended(self) -> list[str]:
-        for child in self._children.values():
-            child.poll()
-        return [name for name, (pid, started) in self._processes.items() if _started(int(pid)) != started]
-
-    def _log(self, name: str) -> Path:
-        return self.home / f"{name}.log"
+        self._processes.stop()
 
     def _command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "airflow", *arguments]
@@ -161,6 +124,11 @@ class AirflowServer:
             "no_proxy": "127.0.0.1,localhost",
             **{f"AIRFLOW_CONN_{name.upper()}": uri for name, uri in self._connections.items()},
         }
+
+    def _configured_port(self) -> int | None:
+        config = configparser.RawConfigParser()
+        config.read(self._config)
+        return config.getint("api", "port", fallback=None)
 
     def _configure(self) -> None:
         """Write airflow.cfg: what differs from Airflow's defaults, most of it to be quick on a small machine."""
@@ -191,9 +159,8 @@ class AirflowServer:
                 "logging": {"base_log_folder": str(self.home / "logs"), "colored_console_log": "False"},
             }
         )
-        path = self.home / "airflow.cfg"
-        path.touch(mode=0o600)
-        with path.open("w") as file:
+        self._config.touch(mode=0o600)
+        with self._config.open("w") as file:
             config.write(file)
 
 
@@ -204,23 +171,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _signal(group: int, kind: int) -> bool:
-    """Send a signal to a process group; False when nobody is left in it."""
-    try:
-        os.killpg(group, kind)
-    except (ProcessLookupError, PermissionError):  # macOS answers so for a group of zombies
-        return False
-    return True
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, which tells it from a later one with its number; None when it has ended."""
-    if Path("/proc/self/stat").exists():
+def taken(port: int) -> bool:
+    """Whether somebody has a TCP port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended do not count
         try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        return None if fields[0] in "ZX" else fields[19]
-    said = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    state, _, started = said.stdout.strip().partition(" ")
-    return None if state.startswith("Z") else started.strip() or None
+            probe.bind((AirflowServer.host, port))
+        except OSError:
+            return True
+    return False

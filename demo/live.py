@@ -1,8 +1,16 @@
-"""Killmails that keep arriving: sessions that insert, revalue and delete them until they are told to stop."""
+"""Killmails that keep arriving: sessions that insert, revalue and delete them until they are told to stop.
+
+    python -m demo.live CONNINFO --lag SECONDS --pause SECONDS
+
+writes until it is stopped by a signal, for the world of `make up`; the demo runs the same sessions in its own process.
+"""
 
 from __future__ import annotations
 
+import argparse
 import random
+import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -73,25 +81,25 @@ class Commit:
 
 
 class LiveKillmails(AbstractContextManager["LiveKillmails"]):
-    """Sessions that write to public.killmails from `with` to its end, or `stop`.
+    """Sessions that write to public.killmails from `with` to its end, or `end`.
 
-    Most killmails are of the day before `to_time`; one transaction in ten brings late ones, up to a hundred days
-    old, so that all windows get some. A session that meets an error ends; `errors` has it then.
+    Most killmails are of the last day; one transaction in ten brings late ones, up to a hundred days old, so that all
+    windows get some. A session that meets an error ends; `errors` has it then.
 
     Args:
         conninfo: libpq connection string of a role that may write killmails.
-        to_time: no killmail is later.
+        lag: what to take for now is so long ago.
         oldest: no killmail is earlier.
         sessions: how many write at the same time.
         pause: seconds between the transactions of a session, on average.
     """
 
     def __init__(
-        self, conninfo: str, *, to_time: datetime, oldest: datetime, sessions: int = 2, pause: float = 0.03
+        self, conninfo: str, *, lag: timedelta, oldest: datetime, sessions: int = 2, pause: float = 0.02
     ) -> None:
         self._conninfo = conninfo
-        self._to_time = to_time
-        self._oldest = min(oldest, to_time - timedelta(hours=1))
+        self._lag = lag
+        self._oldest = min(oldest, datetime.now(UTC) - lag - timedelta(hours=1))
         self._pause = pause
         self._end = threading.Event()
         self._commits: list[Commit] = []
@@ -108,11 +116,15 @@ class LiveKillmails(AbstractContextManager["LiveKillmails"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.end()
+        self.wait()
 
-    def stop(self) -> None:
-        """Let the sessions end their transactions, and close them."""
+    def end(self) -> None:
+        """Ask the sessions to end after the transactions that they are in."""
         self._end.set()
+
+    def wait(self) -> None:
+        """Wait until all sessions have ended."""
         for thread in self._threads:
             thread.join()
 
@@ -154,12 +166,12 @@ class LiveKillmails(AbstractContextManager["LiveKillmails"]):
         return Commit(datetime.now(UTC), inserted, revalued, deleted, time.monotonic() - begun)
 
     def _moments(self, chance: random.Random) -> dict[str, Any]:
+        now = datetime.now(UTC) - self._lag
         late = timedelta(days=100) if chance.random() < 0.1 else timedelta(days=1)
-        from_time = max(self._oldest, self._to_time - late)
         return {
-            "from_time": from_time,
-            "to_time": self._to_time,
-            "moment": self._oldest + chance.random() * (self._to_time - self._oldest),
+            "from_time": max(self._oldest, now - late),
+            "to_time": now,
+            "moment": self._oldest + chance.random() * (now - self._oldest),
         }
 
 
@@ -177,3 +189,26 @@ def _statements(kind: str, chance: random.Random) -> Iterator[tuple[LiteralStrin
             yield REVALUE, 0
         case "delete":
             yield DELETE, 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write until a signal comes; returns the exit status: 0, or 1 when the sessions have met errors."""
+    parser = argparse.ArgumentParser(prog="python -m demo.live", description="Keep writing killmails.")
+    parser.add_argument("conninfo", help="libpq connection string of a role that may write killmails")
+    parser.add_argument("--lag", type=float, default=0, metavar="SECONDS", help="what to take for now is so long ago")
+    parser.add_argument("--pause", type=float, default=0.02, metavar="SECONDS", help="between a session's transactions")
+    options = parser.parse_args(arguments)
+    lag = timedelta(seconds=options.lag)
+    oldest = datetime.now(UTC) - lag - timedelta(days=100)
+    live = LiveKillmails(options.conninfo, lag=lag, oldest=oldest, pause=options.pause)
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, lambda *_: live.end())
+    with live:
+        live.wait()
+    for error in live.errors:
+        print(error, file=sys.stderr)
+    return 1 if live.errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

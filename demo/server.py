@@ -295,6 +295,7 @@ class EmbeddedServer:
             text=True,
             check=False,
             cwd=self.folder,
+            start_new_session=True,  # Ctrl-C is for the one who calls
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith("PG")},
                 "HOME": str(self.folder),

@@ -10,25 +10,29 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 import psycopg
 
 from demo.airflow_api import AirflowError, Task
-from demo.airflow_server import CLONE, AirflowServer
+from demo.airflow_server import CLONE, AirflowServer, taken
 from demo.load_csv import LoadError
 from demo.load_csv import load as load_csv
+from demo.processes import Processes
 from demo.server import EmbeddedServer, ServerError
 
 DATABASE = "killboard"
@@ -45,15 +49,28 @@ ROWS = 200_000
 PORT = 8080
 
 BACKFILL = "entity_stats_backfill"
+CLEANUP = "entity_stats_daily_cleanup"
+FOLD = "entity_stats_fold_pending"
 
 #: Seconds that Airflow gets to be healthy and to read the DAGs.
 START_TIMEOUT = 180
 
-ERRORS = (ServerError, AirflowError, LoadError, OSError, psycopg.Error)
+#: Seconds that a run of a DAG gets: 90 million killmails are somebody else's.
+RUN_TIMEOUT = 3600
+
+#: Lines of a task's log that are shown; of the summary, all.
+TOLD = 4
+
+#: Seconds between the transactions of each of the two live sessions of `up`, on average: about a killmail a second.
+PACE = 5.0
 
 
 class WorldError(RuntimeError):
     """The world cannot be made, or what it was to do has failed; the message says why and what to do."""
+
+
+#: What can be in the way of a world.
+ERRORS = (WorldError, ServerError, AirflowError, LoadError, OSError, psycopg.Error)
 
 
 class Narrator:
@@ -171,7 +188,7 @@ grant usage on all sequences in schema sample to {INGEST};
 
 
 class World:
-    """The embedded PostgreSQL and an Airflow in one folder.
+    """The embedded PostgreSQL and an Airflow in one folder; leaving `with` stops and deletes them.
 
     Args:
         folder: where they keep everything.
@@ -185,6 +202,19 @@ class World:
         self.folder = folder
         self.server = EmbeddedServer(folder=folder / "postgresql", durable=False)
         self.airflow = AirflowServer(folder / "airflow", port=port)
+        self._live = Processes(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def conninfo(self, **parameters: Any) -> str:
+        """A libpq connection string of the killboard's database, of the superuser unless `user` says otherwise."""
+        return self.server.conninfo(DATABASE, **parameters)
 
     def start(self, source: Source, say: Say) -> None:
         """Start everything and load the killmails.
@@ -192,8 +222,8 @@ class World:
         Raises:
             WorldError, ServerError, AirflowError, LoadError: it does not work.
         """
-        if not (CLONE / "dags").is_dir():
-            raise WorldError("there is no dags/ in this clone: nothing for Airflow to run")
+        if taken(self.airflow.port):
+            raise WorldError(f"Port {self.airflow.port} is taken: choose another with PORT={self.airflow.port + 1}")
         self.server.start()
         say(f"PostgreSQL runs on port {self.server.port}; Airflow starts while the killmails are made")
         self.airflow = AirflowServer(
@@ -202,47 +232,68 @@ class World:
             connections={"entity_stats_db": self.server.uri(DATABASE)},
         )
         self.airflow.migrate()
-        self.airflow.start()
+        with uninterrupted():
+            self.airflow.start()
         source.load(self.server, say)
         self._await(self.airflow.healthy, "Airflow is not healthy")
-        self._await(lambda: BACKFILL in self.airflow.api.dags(), f"Airflow does not find {BACKFILL} in dags/")
+        wanted = {BACKFILL}
+        self._await(lambda: wanted <= set(self.airflow.api.dags()), f"Airflow does not find {wanted} in dags/")
         say(f"Airflow runs: {self.airflow.url}")
 
+    def keep_writing(self, source: Source) -> None:
+        """Let killmails arrive from now on, at the pace of the game."""
+        lag = (datetime.now(UTC) - source.as_of).total_seconds()
+        with uninterrupted():
+            self._live.start(
+                "live",
+                [sys.executable, "-m", "demo.live", self.conninfo(user=INGEST), f"--lag={lag:.0f}", f"--pause={PACE}"],
+                {**os.environ, "PYTHONPATH": str(CLONE)},
+            )
+
     def running(self) -> bool:
-        """Whether everything runs, whoever started it."""
+        """Whether PostgreSQL and Airflow run, whoever started them."""
         return self.server.running() and self.airflow.running()
 
-    def run(self, dag_id: str, conf: dict[str, Any], say: Say, *, timeout: float) -> list[Task]:
-        """Run a DAG to its end, telling of its tasks as their states change.
+    def dags(self) -> Sequence[str]:
+        """The DAGs that Airflow has found."""
+        return self.airflow.api.dags()
 
-        Returns:
-            Its tasks.
+    def run(self, dag_id: str, conf: Mapping[str, Any], say: Say) -> None:
+        """Run a DAG to its end, telling of its tasks as their states change, and what the database has told them.
 
         Raises:
             WorldError: it fails; the end of the log of each task that failed has been told.
-            AirflowError: it takes longer than `timeout` seconds.
+            AirflowError: it takes longer than RUN_TIMEOUT.
         """
         api = self.airflow.api
         run_id = api.trigger(dag_id, conf)
+        say(f"{self.airflow.url}/dags/{dag_id}/runs/{run_id}")
 
         def changed(task: Task) -> None:
             self.airflow.check()
-            took = f" after {task.seconds:.1f} s" if task.end else ""
-            say(f"  {task.name}: {task.state}{took}")
+            if task.state == "running":
+                return
+            say(f"  {task.name}: {task.state}" + (f" after {task.seconds:.1f} s" if task.end else ""))
+            if task.state == "success":
+                lines = api.told(dag_id, run_id, task)
+                if len(lines) > TOLD and task.task_id != "summary":
+                    lines = [f"({len(lines) - TOLD} lines)", *lines[-TOLD:]]
+                for line in lines:
+                    say(f"      {line}")
 
-        state, tasks = api.follow(dag_id, run_id, changed=changed, timeout=timeout)
+        state, tasks = api.follow(dag_id, run_id, changed=changed, timeout=RUN_TIMEOUT)
         if state != "success":
             for task in tasks:
                 if task.state == "failed":
                     say(f"The end of the log of {task.name}:")
                     say("\n".join(f"    {line}" for line in api.log(dag_id, run_id, task)))
-            raise WorldError(f"the run of {dag_id} has {state}")
-        return tasks
+            raise WorldError(f"The run of {dag_id} has {state}.")
 
     def remove(self) -> None:
-        """Stop everything and delete the folder; Ctrl-C does not interrupt it."""
-        with _uninterrupted():
+        """Stop everything and delete the folder; Ctrl-C waits until it is done."""
+        with uninterrupted():
             try:
+                self._live.stop()
                 self.airflow.stop()
                 self.server.remove()
             finally:
@@ -257,27 +308,42 @@ class World:
             time.sleep(0.3)
 
 
-def temporary_folder() -> Path:
-    """A fresh folder that PostgreSQL can live in; the caller deletes it.
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A fresh folder that PostgreSQL can live in, deleted in the end.
 
     Raises:
         WorldError: no temporary folder suits it.
     """
-    reasons = []
-    for base in _bases():
-        folder = Path(tempfile.mkdtemp(prefix="entity-stats-", dir=base))
-        try:
-            return _habitable(folder)
-        except ServerError as error:
-            reasons.append(str(error))
-            shutil.rmtree(folder)
-    raise WorldError("\n".join(["no temporary folder suits PostgreSQL:", *reasons]))
+    folder = _habitable(lambda base: Path(tempfile.mkdtemp(prefix="entity-stats-", dir=base)))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _habitable(folder: Path) -> Path:
-    """The folder, made so that the server's user can go through it (and nobody can list it)."""
-    folder.chmod(0o711)
-    EmbeddedServer(folder=folder / "postgresql")
+def own_folder() -> Path | None:
+    """The folder of this clone's world that `make up` has made, or None.
+
+    Raises:
+        WorldError: somebody else has put something there.
+    """
+    for folder in map(_own, _bases()):
+        if folder.is_symlink() or folder.exists():
+            if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
+                raise WorldError(f"{folder} is not ours: delete it, or set TMPDIR to another folder")
+            return folder
+    return None
+
+
+def _own(base: Path) -> Path:
+    """Where the world of `make up` is: this user's and this clone's."""
+    return base / f"entity-stats-{os.getuid()}-{hashlib.sha256(str(CLONE).encode()).hexdigest()[:8]}"
+
+
+def _make_own(base: Path) -> Path:
+    folder = _own(base)
+    folder.mkdir(mode=0o700)
     return folder
 
 
@@ -286,53 +352,139 @@ def _bases() -> list[Path]:
     return [base for base in bases if base.is_dir()]
 
 
-def _own_folders() -> list[Path]:
-    """Where the world of `make up` may be: it is this user's and this clone's."""
-    mark = hashlib.sha256(str(CLONE).encode()).hexdigest()[:8]
-    return [base / f"entity-stats-{os.getuid()}-{mark}" for base in _bases()]
-
-
-def find_folder() -> Path | None:
-    """The folder of this clone's world that `make up` has made, or None.
+def _habitable(make: Callable[[Path], Path]) -> Path:
+    """A folder, made in the first base where PostgreSQL can live in it.
 
     Raises:
-        WorldError: somebody else has put something there.
-    """
-    for folder in _own_folders():
-        if folder.is_symlink() or folder.exists():
-            if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
-                raise WorldError(f"{folder} is not ours: delete it, or set TMPDIR to another folder")
-            return folder
-    return None
-
-
-def make_folder() -> Path:
-    """The folder for this clone's world, fresh.
-
-    Raises:
-        WorldError: no temporary folder suits PostgreSQL.
+        WorldError: there is none.
     """
     reasons = []
-    for folder in _own_folders():
-        folder.mkdir(mode=0o700)
+    for base in _bases():
+        folder = make(base)
         try:
-            return _habitable(folder)
+            folder.chmod(0o711)  # the server's user can go through it, and nobody can list it
+            EmbeddedServer(folder=folder / "postgresql")
         except ServerError as error:
             reasons.append(str(error))
             shutil.rmtree(folder)
-    raise WorldError("\n".join(["no temporary folder suits PostgreSQL:", *reasons]))
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        else:
+            return folder
+    raise WorldError("\n".join(["No temporary folder suits PostgreSQL; set TMPDIR to one that does:", *reasons]))
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ignore Ctrl-C and SIGTERM for a while."""
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(kind, signal.SIG_IGN) for kind in kinds]
+def interruptible() -> Iterator[None]:
+    """Take the signals that end a program like Ctrl-C, so that it cleans up."""
+
+    def interrupt(_kind: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    kinds = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(kind, interrupt) for kind in kinds]
     try:
         yield
     finally:
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C and the like wait until the end of the block."""
+    waiting: list[int] = []
+    # Handlers, unlike SIG_IGN, do not pass to programs that are started meanwhile.
+    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(kind, lambda number, _: waiting.append(number)) for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+        if waiting:
+            signal.raise_signal(waiting[0])
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One `up` or `down` of this clone at a time.
+
+    Raises:
+        WorldError: another one is at work.
+    """
+    with Path(__file__).open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WorldError("Another make up or make down of this clone is at work: wait for its end.") from None
+        yield
+
+
+def up(source: Source, port: int, say: Say) -> str:
+    """Start the world, fill the cache by the backfill, and leave it running with killmails arriving.
+
+    Does nothing when it runs already; what is left of one that was cut off is deleted first.
+
+    Args:
+        source: of the killmails.
+        port: of the UI.
+        say: is told what happens.
+
+    Returns:
+        What a person wants to know about the world.
+
+    Raises:
+        Exception: one of ERRORS; nothing is left then.
+    """
+    with _alone():
+        if folder := own_folder():
+            world = World(folder)
+            if world.running():
+                return f"It runs already.\n{_about(world)}"
+            say("Deleting what is left of an earlier world")
+            world.remove()
+        if taken(port):
+            raise WorldError(f"Port {port} is taken: choose another with make up PORT={port + 1}")
+        world = World(_habitable(_make_own), port=port)
+        try:
+            world.start(source, say)
+            say(f"Backfill as of {source.as_of:%Y-%m-%d %H:%M} UTC:")
+            world.run(BACKFILL, {"as_of": source.as_of.isoformat()}, say)
+            world.keep_writing(source)
+            for dag_id in world.airflow.api.dags():
+                # In a world of the past the cleanup would age everything away to the clock's time.
+                if dag_id != CLEANUP or datetime.now(UTC) - source.as_of < timedelta(days=1):
+                    world.airflow.api.patch(f"/api/v2/dags/{dag_id}", {"is_paused": False})
+        except BaseException:
+            world.remove()
+            raise
+        return _about(world)
+
+
+def _about(world: World) -> str:
+    return f"""
+Airflow, without login:  {world.airflow.url}
+The database:            {world.server.bin}/psql {world.server.uri(DATABASE)}
+
+The cache is filled, and about a killmail a second arrives. In the UI, look at the run of {BACKFILL},
+or trigger it again with "Rebuild" and watch it. `make down` stops and deletes everything.
+Files: {world.folder}""".strip()
+
+
+def down() -> str:
+    """Stop and delete the world, if there is one; returns what was done.
+
+    Raises:
+        Exception: one of ERRORS.
+    """
+    with _alone():
+        folder = own_folder()
+        if not folder:
+            return "Nothing runs."
+        World(folder).remove()
+        return "Stopped; its files are deleted."
 
 
 def _positive(text: str) -> int:
@@ -348,3 +500,37 @@ def _moment(text: str) -> datetime:
     if moment > datetime.now(UTC):
         raise argparse.ArgumentTypeError(f"{text} is in the future")
     return moment
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.world",
+        description="Start a world to look at, or stop it.",
+        epilog="Exit status: 0 done, 2 it does not work, 130 interrupted.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    starting = commands.add_parser("up", help="start PostgreSQL and Airflow, fill the cache, let killmails arrive")
+    Source.add_arguments(starting)
+    starting.add_argument(
+        "--port",
+        type=_positive,
+        default=os.environ.get("PORT") or str(PORT),
+        help=f"of the Airflow UI; default: the environment's PORT, else {PORT}",
+    )
+    commands.add_parser("down", help="stop and delete it")
+    options = parser.parse_args(arguments)
+    try:
+        with interruptible():
+            print(up(Source.of(options), options.port, Narrator()) if options.command == "up" else down())
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except ERRORS as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
