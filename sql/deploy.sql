@@ -1,6 +1,11 @@
--- THE order. psql reads it with \ir; the DAGs' deploy task reads the same lines. One transaction creates everything but the
--- triggers on killmails, which follow one node at a time because each of them waits for that node's writers.
+-- THE order. psql reads it with \ir; the DAGs' deploy task reads the same lines. Transactions begin and end here and in
+-- guard_killmails() only: one creates everything but the triggers on killmails, which follow one node at a time because each of
+-- them waits for that node's writers. Of killmails the first takes no more than any reader does.
 --   psql -v ON_ERROR_STOP=1 -f sql/deploy.sql
+-- Upgrades run the same file. Functions, views and triggers are replaced; what changes the result type of a function drops it
+-- first, in its own file. Tables hold data and are created once: a file that changes its table keeps CREATE TABLE IF NOT
+-- EXISTS as the new shape, followed by a DO block that asks the catalog (pg_attribute, pg_constraint) what is missing and
+-- alters only then, because ALTER TABLE ... IF NOT EXISTS locks out everybody even when there is nothing to do.
 begin;
 set local client_min_messages = warning; -- "already exists, skipping" is how a redeploy should be
 
@@ -88,6 +93,7 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 
 -- roles, ownership, grants
 \ir 8_access/roles.sql
+\ir 8_access/superseded.sql
 \ir 8_access/deployed_functions.sql
 \ir 8_access/ownership.sql
 \ir 8_access/grants.sql

@@ -9,6 +9,7 @@ declare
 begin
     if to_regclass('entity_stats.state') is null then
         raise notice 'The entity stats cache is not deployed in database %', current_database();
+        return; -- what bears our names here is the site's
     end if;
 
     for guard in
@@ -50,13 +51,19 @@ set local client_min_messages = warning;
 
 -- Everything by name and without CASCADE: an object of the site that hangs on one of ours stops the uninstall and is named.
 -- What depends on something was mostly created after it; a few passes settle the rest.
+-- Whoever has captured holds the ledger until its COMMIT, where it needs the gate and the cache: waits are short, and all locks
+-- are given back before the next try.
 do $$
 declare
+    deadline constant timestamptz := clock_timestamp() + interval '10 minutes';
     drops text [];
+    todo text [];
     left_over text [];
     command text;
     obstacle text;
 begin
+    perform pg_advisory_xact_lock(hashtext('entity_stats.deploy'));
+
     if to_regprocedure('entity_stats.deployed_functions()') is null then
         return;
     end if;
@@ -86,55 +93,63 @@ begin
     ) as d;
 
     loop
-        left_over := '{}';
-        foreach command in array drops loop
-            begin
-                execute command;
-            exception
-                when dependent_objects_still_exist then
-                    left_over := left_over || command;
-                    get stacked diagnostics obstacle = pg_exception_detail;
-            end;
-        end loop;
+        begin
+            set local lock_timeout = '200ms';
+            lock table entity_stats.ledger, entity_stats.gate, public.entity_stats_cache in access exclusive mode;
+            todo := drops;
 
-        exit when cardinality(left_over) = 0;
-        if left_over = drops then
-            raise exception 'objects that do not belong to the cache hang on it'
-                using errcode = 'dependent_objects_still_exist', detail = obstacle,
-                    hint = 'Drop them first, then run uninstall.sql again.';
-        end if;
-        drops := left_over;
+            while cardinality(todo) > 0 loop
+                left_over := '{}';
+                foreach command in array todo loop
+                    begin
+                        execute command;
+                    exception
+                        when dependent_objects_still_exist then
+                            left_over := left_over || command;
+                            get stacked diagnostics obstacle = pg_exception_detail;
+                    end;
+                end loop;
+
+                if left_over = todo then
+                    raise exception 'objects that do not belong to the cache hang on it'
+                        using errcode = 'dependent_objects_still_exist', detail = obstacle,
+                            hint = 'Drop them first, then run uninstall.sql again.';
+                end if;
+                todo := left_over;
+            end loop;
+
+            exit;
+        exception
+            when lock_not_available then
+                if clock_timestamp() > deadline then
+                    raise exception 'the tables of the cache were in use for 10 minutes'
+                        using errcode = 'lock_not_available', hint = 'Find the long transaction in pg_stat_activity, then run this again.';
+                end if;
+        end;
+        perform pg_sleep(0.2 + random() * 0.6);
     end loop;
 end
 $$;
 
 drop schema if exists entity_stats;
 
+-- Roles that an administrator made stay, without the rights that deployment gave them.
 do $$
 declare
     role_name text;
-    columns_granted text;
 begin
-    foreach role_name in array array['entity_stats_reader', 'entity_stats_operator'] loop
-        continue when not exists (
-            select
-            from pg_catalog.pg_roles as r
-            where r.rolname = role_name and shobj_description(r.oid, 'pg_authid') = 'Created by the entity stats cache.'
-        );
-
-        execute format('revoke create on schema public from %I', role_name);
+    for role_name in
+        select r.rolname
+        from pg_catalog.pg_roles as r
+        where r.rolname in ('entity_stats_reader', 'entity_stats_operator')
+    loop
         if to_regclass('public.killmails') is not null then
-            select string_agg(quote_ident(a.attname), ', ')
-            into columns_granted
-            from pg_catalog.pg_attribute as a
-            where a.attrelid = 'public.killmails'::regclass and a.attacl::text like '%' || role_name || '=%';
-
-            if columns_granted is not null then
-                execute format('revoke select (%s) on table public.killmails from %I', columns_granted, role_name);
-            end if;
             execute format('revoke select on table public.killmails from %I', role_name);
         end if;
 
+        continue when shobj_description(role_name::regrole, 'pg_authid') is distinct from 'Created by the entity stats cache.';
+
+        execute format('revoke create on schema public from %I', role_name);
         begin
             execute format('drop role %I', role_name);
         exception

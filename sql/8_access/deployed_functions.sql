@@ -1,5 +1,5 @@
--- Every function and procedure of the cache: all of schema entity_stats, and in schema public those that are named like the
--- API and belong to it. Access and uninstall go by this list.
+-- Every function and procedure of the cache: all of schema entity_stats, and the API in schema public by its signatures, so that
+-- a function of the site is never taken for one of ours. Ownership and uninstall go by this list.
 create or replace function entity_stats.deployed_functions()
 returns setof oid
 language sql stable
@@ -9,12 +9,20 @@ begin atomic
     from pg_proc as p
     where
         p.pronamespace = 'entity_stats'::regnamespace
-        or (
-            p.pronamespace = 'public'::regnamespace
-            and (
-                p.prorettype = 'entity_stats.stats'::regtype
-                or p.proname in ('update_entity_stats_on_insert', 'is_stats_cache_populated', 'get_stats_cache_summary')
-            )
+        or p.oid in (
+            to_regprocedure('public.update_entity_stats_on_insert()'),
+            to_regprocedure('public.get_entity_stats(bigint,text,text)'),
+            to_regprocedure('public.get_entity_stats_from_cache(bigint,text,text)'),
+            to_regprocedure('public.get_entity_stats_from_view(bigint,text,text)'),
+            to_regprocedure('public.get_entity_stats_for_window(bigint,text,interval)'),
+            to_regprocedure('public.get_character_stats_from_cache(bigint,text)'),
+            to_regprocedure('public.get_corporation_stats_from_cache(bigint,text)'),
+            to_regprocedure('public.get_alliance_stats_from_cache(bigint,text)'),
+            to_regprocedure('public.get_multiple_entity_stats_from_cache(bigint[],text,text)'),
+            to_regprocedure('public.get_top_entities_by_kills_from_cache(text,text,integer)'),
+            to_regprocedure('public.get_top_entities_by_efficiency_from_cache(text,text,bigint,integer)'),
+            to_regprocedure('public.is_stats_cache_populated()'),
+            to_regprocedure('public.get_stats_cache_summary()')
         );
 end;
 

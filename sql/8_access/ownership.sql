@@ -5,9 +5,6 @@ declare
     operator_oid constant oid := 'entity_stats_operator'::regrole;
     command text;
 begin
-    if not has_schema_privilege('entity_stats_operator', 'public', 'create') then
-        grant create on schema public to entity_stats_operator;
-    end if;
     if not has_table_privilege('entity_stats_operator', 'public.killmails', 'select') then
         grant select on table public.killmails to entity_stats_operator;
     end if;

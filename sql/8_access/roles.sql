@@ -14,13 +14,19 @@ begin
     if not pg_has_role(current_user, 'entity_stats_operator', 'usage') then
         execute format('grant entity_stats_operator to %I', current_user);
     end if;
+    if not has_schema_privilege('entity_stats_operator', 'public', 'create') then
+        if not has_schema_privilege('public', 'create with grant option') then
+            raise insufficient_privilege;
+        end if;
+        grant create on schema public to entity_stats_operator;
+    end if;
 exception
     when insufficient_privilege then
-        raise exception 'role % may not create or use the roles of the cache', current_user
+        raise exception 'role % may not create the roles of the cache, or not give them what they need', current_user
             using errcode = 'insufficient_privilege',
                 hint = format(
                     'Ask an administrator: create role entity_stats_reader nologin; create role entity_stats_operator nologin; '
-                    'grant entity_stats_operator to %I;', current_user
+                    'grant entity_stats_operator to %I; grant create on schema public to entity_stats_operator;', current_user
                 );
 end
 $$;

@@ -1,0 +1,15 @@
+-- A function that this deployment did not define is one of an earlier version: upgraded is as fresh.
+do $$
+declare
+    command text;
+begin
+    for command in
+        select format('drop routine %s', p.oid::regprocedure)
+        from pg_catalog.pg_proc as p
+        where p.pronamespace = 'entity_stats'::regnamespace and p.xmin <> pg_current_xact_id()::xid
+        order by p.oid desc
+    loop
+        execute command;
+    end loop;
+end
+$$;

@@ -1,0 +1,327 @@
+"""Deploying: again, over an earlier version, for every kind of table and owner, beside writers; and taking it away again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import psycopg
+import pytest
+
+from entity_stats.sql import deploy_statements
+from tests.database import SQL, WRITER, Database, Databases
+from tests.deploy.catalog import catalog
+from tests.invariants.world import SHAPES, Worlds, assert_exact, deadlocks, pending, until
+
+DEPLOY, UNINSTALL = SQL / "deploy.sql", SQL / "uninstall.sql"
+
+INSERT = "insert into public.killmails select * from test.killmails({rows}, {seed})"
+
+
+def run(database: Database, script: Path) -> CompletedProcess[str]:
+    """Run a script with psql as somebody runs it; it must succeed."""
+    result = database.psql("--quiet", "-f", script)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.mark.parametrize("shape", list(SHAPES), indirect=True)
+def test_from_nothing_to_nothing(source: Database) -> None:
+    """Deploy twice, backfill, compare, uninstall: the catalog is what it was, and killmails has every row."""
+    before, rows = catalog(source), source.value("select count(*) from public.killmails")
+    run(source, DEPLOY)
+    deployed = catalog(source)
+    again = run(source, DEPLOY)
+    assert (again.stdout, again.stderr) == ("", "")
+    assert catalog(source) == deployed
+
+    assert source.psql("-c", "call entity_stats.backfill()").returncode == 0
+    with source.connect(user=WRITER) as writer:
+        writer.execute(INSERT.format(rows=50, seed=2))
+        writer.execute("""update public.killmails set "totalValue" = 3 where "killmailId" % 3 = 0""")
+    assert pending(source) == 0
+    assert source.value("select count(*) from entity_stats.differences()") == 0
+    assert_exact(source)
+
+    run(source, DEPLOY)
+    assert catalog(source) == deployed
+    assert_exact(source)
+
+    run(source, UNINSTALL)
+    assert catalog(source) - before == set()
+    assert before - catalog(source) == set()
+    assert source.value("select count(*) from public.killmails") == rows + 50
+    assert "is not deployed" in run(source, UNINSTALL).stderr
+
+
+def test_uninstall_leaves_the_sites_own_alone(source: Database) -> None:
+    """Where the cache is not deployed, what bears its names is the site's."""
+    source.execute(
+        """
+        create function public.update_entity_stats_on_insert() returns trigger language plpgsql as $$ begin return null; end $$;
+        create trigger trigger_update_entity_stats_on_insert after insert on public.killmails
+        for each statement execute function public.update_entity_stats_on_insert();
+        """
+    )
+    before = catalog(source)
+    run(source, UNINSTALL)
+    assert catalog(source) == before
+
+
+def test_uninstall_names_what_hangs_on_it(ready: Database) -> None:
+    """A view of the site on one of ours stops the uninstall; a function that looks like ours is not taken for one."""
+    ready.execute(
+        """
+        create view public.hall_of_fame as select * from public.alliance_stats;
+        create function public.get_entity_stats(name text) returns setof entity_stats.stats language sql begin atomic
+            select s.* from public.get_entity_stats(1, 'character', name) as s;
+        end;
+        """
+    )
+    result = ready.psql("-f", UNINSTALL)
+    assert result.returncode != 0
+    assert "objects that do not belong to the cache hang on it" in result.stderr
+    assert "hall_of_fame" in result.stderr or "get_entity_stats(text)" in result.stderr
+    assert "HINT:  Drop them first" in result.stderr
+    assert ready.value("select count(*) from public.entity_stats_cache") > 0
+
+    # Stopped half way, deployment makes it whole again.
+    assert ready.value("select count(*) from entity_stats.unguarded()") > 0
+    run(ready, DEPLOY)
+    assert ready.value("select count(*) from entity_stats.unguarded()") == 0
+
+    ready.execute("drop view public.hall_of_fame")
+    result = ready.psql("-f", UNINSTALL)
+    assert "function get_entity_stats(text) depends on" in result.stderr
+    ready.execute("drop function public.get_entity_stats(text)")
+    run(ready, UNINSTALL)
+
+
+def test_upgraded_is_as_fresh(ready: Database) -> None:
+    """An earlier version's functions, views, triggers, comments and owners become this one's; the data stays exact."""
+    fresh = catalog(ready)
+    ready.execute(
+        """
+        create function entity_stats.fold_everything() returns void language sql return null;
+        create function entity_stats.fold_harder() returns void language sql begin atomic select entity_stats.fold_everything(); end;
+        create or replace function entity_stats.last_time(entity_type text, entity_id bigint, attacker boolean, until timestamp)
+        returns timestamp language plpgsql as $$ begin return null; end $$;
+        create or replace function entity_stats.capture_delete() returns trigger language plpgsql as $$ begin return null; end $$;
+        create or replace procedure entity_stats.fold_pending() language plpgsql as $$ begin raise 'old'; end $$;
+        alter function entity_stats.status() owner to postgres;
+        grant execute on function entity_stats.status() to public;
+        comment on table entity_stats.ledger is 'old';
+        drop trigger trigger_update_entity_stats_on_truncate on public.killmails_default;
+        alter table public.killmails disable trigger trigger_update_entity_stats_on_update;
+        create or replace trigger trigger_update_entity_stats_on_insert after insert on public.killmails_default
+        referencing new table as fresh for each statement execute function public.update_entity_stats_on_insert();
+        create or replace trigger trigger_update_entity_stats_on_delete after update on public.killmails_default
+        for each statement execute function entity_stats.capture_delete();
+        """
+    )
+    assert catalog(ready) != fresh
+    run(ready, DEPLOY)
+    assert catalog(ready) - fresh == set()
+    assert fresh - catalog(ready) == set()
+    with ready.connect(user=WRITER) as writer:
+        writer.execute(INSERT.format(rows=50, seed=2))
+        writer.execute("""delete from public.killmails where "killmailId" % 3 = 0""")
+    assert_exact(ready)
+
+
+def test_an_unchanged_redeploy_waits_for_nobody(ready: Database) -> None:
+    """Deploying again takes of killmails what any reader takes, and no trigger is touched."""
+    tree = "select relid from pg_partition_tree('public.killmails')"
+    [transaction, *_] = deploy_statements()
+    with ready.connect() as session:
+        session.execute(transaction.removesuffix("commit;"))
+        taken = session.execute(
+            f"select distinct relation::regclass::text, mode from pg_locks where pid = pg_backend_pid() and relation in ({tree})"
+        ).fetchall()
+        session.execute("commit")
+    assert {mode for _, mode in taken} <= {"AccessShareLock"}
+
+    with ready.connect(autocommit=False) as busy:
+        for (node,) in busy.execute(f"select n.relid::regclass::text from ({tree}) as n").fetchall():
+            busy.execute(f"lock table only {node} in exclusive mode")
+        run(ready, DEPLOY)
+
+
+def test_two_at_once(source: Database) -> None:
+    """Deployments that start together follow one another."""
+    with ThreadPoolExecutor() as pool:
+        for deployment in [pool.submit(run, source, DEPLOY) for _ in range(3)]:
+            deployment.result()
+    source.execute("call entity_stats.backfill()")
+    assert_exact(source)
+
+
+@contextmanager
+def writers(database: Database, number: int) -> Iterator[list[int]]:
+    """Sessions that write killmails in transactions until the block ends; how many each has committed."""
+    stop = threading.Event()
+    committed = [0] * number
+
+    def write(index: int) -> None:
+        with database.connect(user=WRITER, autocommit=False, options="-c lock_timeout=30s") as session:
+            while not stop.is_set():
+                seed = 100 + index + number * committed[index]
+                session.execute(INSERT.format(rows=5, seed=seed))
+                session.execute(
+                    """update public.killmails set "totalValue" = 5 where "killmailId" between %s and %s""",
+                    [1000000 * seed, 1000000 * seed + 2],
+                )
+                session.execute("""delete from public.killmails where "killmailId" = %s""", [1000000 * seed + 3])
+                session.commit()
+                committed[index] += 1
+
+    with ThreadPoolExecutor(number) as pool:
+        running = [pool.submit(write, index) for index in range(number)]
+        try:
+            yield committed
+        finally:
+            stop.set()
+        for future in running:
+            future.result()
+
+
+def more(committed: list[int]) -> None:
+    """Wait until each writer has committed once more."""
+    goal = [count + 1 for count in committed]
+    pause = threading.Event()
+    for _ in range(6000):
+        if all(count >= wanted for count, wanted in zip(committed, goal, strict=True)):
+            return
+        pause.wait(0.01)
+    raise AssertionError(f"writers stand still: {committed}, {goal}")
+
+
+def test_under_writers(source: Database) -> None:
+    """Eight sessions write while the cache is deployed, filled, deployed again and taken away: none fails, none is wrong."""
+    with writers(source, 8) as committed:
+        more(committed)
+        run(source, DEPLOY)
+        more(committed)
+        result = source.psql("-c", "call entity_stats.backfill()")
+        assert result.returncode == 0, result.stderr
+        more(committed)
+        run(source, DEPLOY)
+        more(committed)
+    assert pending(source) == 0
+    assert_exact(source)
+    assert deadlocks(source) == 0
+
+    with writers(source, 8) as committed:
+        more(committed)
+        run(source, UNINSTALL)
+        more(committed)
+    assert deadlocks(source) == 0
+
+
+def test_beside_a_long_transaction(source: Database) -> None:
+    """A long transaction on killmails makes deployment wait and try again, and never queues other writers behind it."""
+    with ThreadPoolExecutor() as pool, source.connect(user=WRITER, autocommit=False) as long:
+        long.execute(INSERT.format(rows=5, seed=2))
+        deployment = pool.submit(run, source, DEPLOY)
+        until(source, "select to_regprocedure('entity_stats.guard_killmails(interval)') is not null")
+        # It waits for killmails and gives up, several times; whoever comes meanwhile waits less than half a second.
+        waits = "select count(*) > 0 from pg_locks where not granted and relation = 'public.killmails'::regclass"
+        with source.connect(user=WRITER, options="-c lock_timeout=500ms") as other:
+            for seed in range(3, 6):
+                until(source, waits)
+                other.execute(INSERT.format(rows=5, seed=seed))
+                until(source, waits.replace("> 0", "= 0"))
+                other.execute(INSERT.format(rows=5, seed=seed + 10))
+        assert not deployment.done()
+        assert source.value("select count(*) from entity_stats.unguarded()") > 0
+        long.commit()
+        deployment.result()
+    assert source.value("select count(*) from entity_stats.unguarded()") == 0
+    source.execute("call entity_stats.backfill()")
+    assert_exact(source)
+
+
+def test_patience_ends(source: Database) -> None:
+    """A transaction that outlasts the patience is named by what it holds, and the next try completes."""
+    run(source, DEPLOY)
+    source.execute("drop trigger trigger_update_entity_stats_on_delete on public.killmails_default")
+    with source.connect(autocommit=False) as long:
+        long.execute("lock table public.killmails_default in row exclusive mode")
+        with pytest.raises(psycopg.errors.LockNotAvailable, match="killmails_default left no moment") as refusal:
+            source.execute("call entity_stats.guard_killmails(patience => '1 second')")
+        assert "pg_stat_activity" in str(refusal.value.diag.message_hint)
+    source.execute("call entity_stats.guard_killmails(patience => '1 second')")
+    assert source.value("select count(*) from entity_stats.unguarded()") == 0
+
+
+def test_uninstall_waits_for_who_has_captured(ready: Database) -> None:
+    """A transaction that has captured killmails holds up the uninstall, not the other way round, and commits."""
+    with ThreadPoolExecutor() as pool, ready.connect(user=WRITER, autocommit=False) as long:
+        long.execute(INSERT.format(rows=5, seed=2))
+        # Where the triggers went already: only the ledger tells of the transaction.
+        long.execute("savepoint s")
+        uninstall = pool.submit(run, ready, UNINSTALL)
+        until(ready, "select count(*) > 0 from pg_locks where not granted and relation = 'public.killmails'::regclass")
+        long.commit()
+        uninstall.result()
+    assert deadlocks(ready) == 0
+
+
+@pytest.mark.parametrize("makes_roles", [True, False], ids=["owner makes roles", "administrator made roles"])
+@pytest.mark.parametrize("kind", ["partitioned", "plain"])
+def test_without_superuser(own_databases: Databases, makes_roles: bool, kind: str) -> None:
+    """The owner of killmails deploys, fills, ages and uninstalls without being a superuser."""
+    owner = "killboard_owner"
+    with ExitStack() as stack:
+        server = stack.enter_context(psycopg.connect(own_databases.server.conninfo(), autocommit=True))
+        server.execute(f"create role {owner} login {'createrole' if makes_roles else ''}")
+        stack.callback(server.execute, f"drop role if exists {owner}, entity_stats_reader, entity_stats_operator")
+        worlds = Worlds(own_databases)
+        stack.callback(worlds.close)
+        site = stack.enter_context(worlds.source(kind))
+        site.execute(
+            f"""
+            grant create on database {site.name} to {owner};
+            grant usage on schema test to {owner};
+            grant create on schema public to {owner} {"with grant option" if makes_roles else ""};
+            do $$
+            declare
+                node regclass;
+            begin
+                for node in select 'public.killmails'::regclass union select relid from pg_partition_tree('public.killmails') loop
+                    execute format('alter table %s owner to {owner}', node);
+                end loop;
+            end $$;
+            """
+        )
+        if not makes_roles:
+            refused = site.psql("-c", f"set session authorization {owner}", "-f", DEPLOY)
+            assert refused.returncode != 0
+            assert "may not create the roles of the cache" in refused.stderr
+            hint = refused.stderr.split("HINT:  Ask an administrator: ")[1].splitlines()[0]
+            site.execute(hint)
+        before = catalog(site)
+
+        def by_owner(*args: str | Path) -> None:
+            result = site.psql("-c", f"set session authorization {owner}", *args)
+            assert result.returncode == 0, result.stderr
+
+        by_owner("-f", DEPLOY)
+        deployed = catalog(site)
+        by_owner("-f", DEPLOY)
+        assert catalog(site) == deployed
+        by_owner("-c", "call entity_stats.backfill()")
+        with site.connect(user=WRITER) as writer:
+            writer.execute(INSERT.format(rows=50, seed=2))
+            writer.execute("""delete from public.killmails where "killmailId" % 3 = 0""")
+        by_owner("-c", "call entity_stats.age_windows()")
+        by_owner("-c", "call entity_stats.fold_pending()")
+        assert_exact(site)
+
+        by_owner("-f", UNINSTALL)
+        assert catalog(site) - before == set()
+        assert before - catalog(site) == set()
