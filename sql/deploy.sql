@@ -42,6 +42,7 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 \ir 3_cache/pending.sql
 \ir 3_cache/cached.sql
 \ir 3_cache/last_time.sql
+\ir 3_cache/summed.sql
 \ir 3_cache/merge.sql
 \ir 3_cache/fold.sql
 \ir 3_cache/fold_at_commit.sql

@@ -1,8 +1,8 @@
 -- Whether changes of a table are killmails coming or going: not on a detached partition, not when an operator moves rows.
+-- Inlined into the triggers, which every statement runs through.
 create or replace function entity_stats.captures(table_id oid)
 returns boolean
 language sql stable
-set search_path = pg_catalog, pg_temp
 return
 coalesce(pg_partition_root(table_id), table_id) = 'public.killmails'::regclass -- a table without partitions has no root
 and not (

@@ -10,13 +10,12 @@ declare
         when current_setting('transaction_isolation') <> 'read committed' then current_setting('transaction_isolation')
         when coalesce(current_setting('entity_stats.fold', true), '') = 'deferred' then 'deferred'
     end;
-    this_transaction text := pg_current_xact_id()::text;
 begin
     if why is null then
         insert into entity_stats.ticket (xid) values (pg_current_xact_id()) on conflict do nothing;
-    elsif coalesce(current_setting('entity_stats.parked', true), '') <> this_transaction then
+    elsif coalesce(current_setting('entity_stats.parked', true), '') <> pg_current_xact_id()::text then
         insert into entity_stats.parked (reason) values (why);
-        perform set_config('entity_stats.parked', this_transaction, true);
+        perform set_config('entity_stats.parked', pg_current_xact_id()::text, true);
     end if;
 end
 $$;

@@ -6,7 +6,7 @@ begin atomic
     select
         p."entityType",
         p."entityId",
-        (select bit_or(w.bit) from entity_stats.time_window as w where f."killmailTime" >= w.cutoff)::integer as periods,
+        f.periods,
         case when p.attacker then f.weight else 0 end::bigint as kills,
         case when p.attacker then 0 else f.weight end::bigint as losses,
         case when p.attacker then f.isk else 0 end as "iskDestroyed",
@@ -19,7 +19,13 @@ begin atomic
         case when not p.attacker and f.weight > 0 then f."killmailTime" at time zone 'UTC' end as "lastLossTime",
         case when p.attacker and f.weight < 0 then f."killmailTime" at time zone 'UTC' end as "staleKillTime",
         case when not p.attacker and f.weight < 0 then f."killmailTime" at time zone 'UTC' end as "staleLossTime"
-    from unnest(facts) as f
+    from (
+        select
+            u.*,
+            (select bit_or(w.bit) from entity_stats.time_window as w where u."killmailTime" >= w.cutoff)::integer as periods
+        from unnest(deltas.facts) as u
+        offset 0 -- keeps the look-up at one per fact, and lets it go where nobody asks for the periods
+    ) as f
     cross join
         lateral (
         values

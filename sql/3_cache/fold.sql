@@ -1,21 +1,29 @@
 -- Takes facts out of the ledger and applies them to the cache: its own transaction's at COMMIT, left-over ones on the way.
-create or replace function entity_stats.fold(own xid8, most integer)
+create or replace function entity_stats.fold(own xid8, most integer, whole boolean default false)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set jit = off
+set plan_cache_mode = force_generic_plan -- planned once per session: planning takes longer than a small fold
 as $$
 declare
-    now_state entity_stats.state;
+    now_state record;
     leftover xid8;
+    more integer;
     facts entity_stats.ledger [];
 begin
     -- The gate first, state and cutoffs in later statements: whoever moves them holds it exclusively.
     lock table entity_stats.gate in row share mode;
-    select s.* into now_state from entity_stats.state as s;
+    select
+        s.status, s.folding, s.retaining,
+        exists (select from entity_stats.invalidation) as invalid,
+        exists (select from entity_stats.parked as p where p.xid <> own) as backlog,
+        (select max(w.cutoff) from entity_stats.time_window as w) as newest
+    into now_state
+    from entity_stats.state as s;
 
-    if now_state.status = 'empty' or exists (select from entity_stats.invalidation) then
+    if now_state.status = 'empty' or now_state.invalid then
         delete from entity_stats.ledger as l where l.xid = own and not l.folded;
         delete from entity_stats.parked as p where p.xid = own;
         return 0;
@@ -23,11 +31,25 @@ begin
         return null;
     end if;
 
-    facts := entity_stats.take(own, most, now_state.retaining);
+    facts := array(
+        select l
+        from entity_stats.ledger as l
+        where l.xid = own and not l.folded
+        order by l.fact
+        limit most + whole::integer
+    );
+    more := cardinality(facts);
+
+    if more > most then
+        insert into entity_stats.parked (xid, reason) values (own, format('more than %s killmails', most));
+        return null;
+    end if;
+
+    perform entity_stats.take(own, facts[more].fact, now_state.retaining);
 
     -- Left-over facts must not wait for the clock: take along as many as we bring ourselves, so that nobody's COMMIT more
     -- than doubles.
-    if cardinality(facts) > 0 then
+    if now_state.backlog and more > 0 then
         select p.xid into leftover
         from entity_stats.parked as p
         where p.xid <> own
@@ -35,65 +57,49 @@ begin
         for update skip locked;
 
         if found then
-            facts := facts || entity_stats.take(leftover, cardinality(facts), now_state.retaining);
+            facts := facts || array(
+                select l
+                from entity_stats.ledger as l
+                where l.xid = leftover and not l.folded
+                order by l.fact
+                limit more
+            );
+            perform entity_stats.take(leftover, facts[cardinality(facts)].fact, now_state.retaining);
             if not exists (select from entity_stats.ledger as l where l.xid = leftover and not l.folded) then
                 delete from entity_stats.parked as p where p.xid = leftover;
             end if;
         end if;
     end if;
 
-    perform entity_stats.merge(array(select d from entity_stats.deltas(facts) as d));
+    if (select min(f."killmailTime") >= now_state.newest and min(f.weight) >= 0 from unnest(facts) as f) then
+        perform entity_stats.merge(fresh => facts);
+    else
+        perform entity_stats.merge(array(select d from entity_stats.deltas(facts) as d));
+    end if;
 
     return cardinality(facts);
 end
 $$;
 
-comment on function entity_stats.fold(xid8, integer) is
-'Folds at most most facts of transaction own, and up to as many left-over ones; returns how many, 0 and drops them while the cache is empty, null and leaves them during the first part of a backfill.';
+comment on function entity_stats.fold(xid8, integer, boolean) is
+'Folds at most most facts of transaction own, and up to as many left-over ones; returns how many, 0 and drops them while the cache is empty, null and leaves them during the first part of a backfill. whole: with more than most, it parks all of them.';
 
-create or replace function entity_stats.take(owner xid8, most integer, retaining boolean)
-returns entity_stats.ledger[]
+create or replace function entity_stats.take(owner xid8, last bigint, retaining boolean)
+returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    facts entity_stats.ledger [];
 begin
-    with taken as (
-        delete from entity_stats.ledger as l
-        where
-            l.xid = owner
-            and l.fact = any(
-                array(
-                    select e.fact
-                    from entity_stats.ledger as e
-                    where e.xid = owner and not e.folded
-                    order by e.fact
-                    limit most
-                )
-            )
-        returning l.*
-    ),
+    -- Nobody else touches them: they are this transaction's own, or those of a parked one that it has locked.
+    if retaining then
+        update entity_stats.ledger as l
+        set folded = true
+        where l.xid = owner and l.fact <= last and not l.folded and not l.absorbed;
+    end if;
 
-    kept as (
-        insert into entity_stats.ledger (
-            xid, weight, "killmailTime", "topAttackerCharacterId", "topAttackerCorporationId", "topAttackerAllianceId",
-            "victimCharacterId", "victimCorporationId", "victimAllianceId", isk, solo, npc, folded
-        )
-        select
-            t.xid, t.weight, t."killmailTime", t."topAttackerCharacterId", t."topAttackerCorporationId", t."topAttackerAllianceId",
-            t."victimCharacterId", t."victimCorporationId", t."victimAllianceId", t.isk, t.solo, t.npc, true
-        from taken as t
-        where retaining and not t.absorbed
-    )
-
-    select coalesce(array_agg(row(t.*)::entity_stats.ledger), '{}')
-    into facts
-    from taken as t;
-
-    return facts;
+    delete from entity_stats.ledger as l where l.xid = owner and l.fact <= last and not l.folded;
 end
 $$;
 
-comment on function entity_stats.take(xid8, integer, boolean) is
-'Takes at most most unfolded facts of one transaction out of the ledger; while a build is retaining, a copy marked as folded stays.';
+comment on function entity_stats.take(xid8, bigint, boolean) is
+'Removes the unfolded facts of one transaction, up to fact last, from the ledger; while a build is retaining, they stay, marked as folded.';

@@ -1,4 +1,4 @@
--- The fold at COMMIT. The insert of a ticket does nothing but touch it, and that update is what folds: the fold is then the
+-- The fold at COMMIT. The insert of a ticket does nothing but delete it, and that delete is what folds: the fold is then the
 -- last in the queue of deferred events, behind deferred constraints of the site, and survives SET CONSTRAINTS ALL IMMEDIATE.
 create or replace function entity_stats.postpone_fold()
 returns trigger
@@ -7,7 +7,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     set constraints entity_stats.fold_at_commit deferred;
-    update entity_stats.ticket as t set due = true where t.xid = new.xid;
+    delete from entity_stats.ticket as t where t.xid = new.xid;
     return null;
 end
 $$;
@@ -24,13 +24,11 @@ declare
     most constant integer := 500; -- killmails: 100,000 in one COMMIT stalled everybody else for seconds
     reason text;
 begin
-    if current_query() ~* '\mprepare\s+transaction\M' then
+    if current_setting('max_prepared_transactions') <> '0' and current_query() ~* '\mprepare\s+transaction\M' then
         reason := 'prepared transaction'; -- would hold its row locks until somebody finishes it
-    elsif (select count(*) > most from (select from entity_stats.ledger as l where l.xid = new.xid and not l.folded limit most + 1) as own) then
-        reason := format('more than %s killmails', most);
     else
         begin
-            perform entity_stats.fold(new.xid, most);
+            perform entity_stats.fold(old.xid, most, whole => true);
         exception
             when others or query_canceled then
                 -- An ingest must never fail because of the cache: the facts stay in the ledger for a later fold.
@@ -40,15 +38,14 @@ begin
     end if;
 
     if reason is not null then
-        insert into entity_stats.parked (xid, reason) values (new.xid, reason);
+        insert into entity_stats.parked (xid, reason) values (old.xid, reason);
     end if;
 
-    delete from entity_stats.ticket as t where t.xid = new.xid;
     return null;
 end
 $$;
 
-comment on function entity_stats.fold_at_commit() is 'Deferred trigger of a due ticket: folds this transaction''s facts, or parks them. Never raises.';
+comment on function entity_stats.fold_at_commit() is 'Deferred trigger of a deleted ticket: folds this transaction''s facts, or parks them. Never raises.';
 
 do $$
 begin
@@ -59,7 +56,7 @@ begin
         for each row execute function entity_stats.postpone_fold();
 
         create constraint trigger fold_at_commit
-        after update on entity_stats.ticket
+        after delete on entity_stats.ticket
         deferrable initially deferred
         for each row execute function entity_stats.fold_at_commit();
 

@@ -1,59 +1,18 @@
 -- The only writer of the cache: applies deltas in one upsert in the one global key order, so that no two writers can deadlock.
 -- Alliances, the hottest rows, are locked last and so for the shortest time.
-create or replace function entity_stats.merge(deltas entity_stats.delta[])
+create or replace function entity_stats.merge(deltas entity_stats.delta[] default '{}', fresh entity_stats.ledger[] default '{}')
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
     merged bigint;
 begin
     insert into public.entity_stats_cache as c
-    select summed.*
-    from (
-        select
-            d."entityId",
-            d."entityType",
-            coalesce(sum(d.kills) filter (where d.periods & 1 <> 0), 0) as "killsAll",
-            coalesce(sum(d.losses) filter (where d.periods & 1 <> 0), 0) as "lossesAll",
-            coalesce(sum(d."iskDestroyed") filter (where d.periods & 1 <> 0), 0) as "iskDestroyedAll",
-            coalesce(sum(d."iskLost") filter (where d.periods & 1 <> 0), 0) as "iskLostAll",
-            coalesce(sum(d."soloKills") filter (where d.periods & 1 <> 0), 0) as "soloKillsAll",
-            coalesce(sum(d."soloLosses") filter (where d.periods & 1 <> 0), 0) as "soloLossesAll",
-            coalesce(sum(d."npcKills") filter (where d.periods & 1 <> 0), 0) as "npcKillsAll",
-            coalesce(sum(d."npcLosses") filter (where d.periods & 1 <> 0), 0) as "npcLossesAll",
-            coalesce(sum(d.kills) filter (where d.periods & 2 <> 0), 0) as "kills90d",
-            coalesce(sum(d.losses) filter (where d.periods & 2 <> 0), 0) as "losses90d",
-            coalesce(sum(d."iskDestroyed") filter (where d.periods & 2 <> 0), 0) as "iskDestroyed90d",
-            coalesce(sum(d."iskLost") filter (where d.periods & 2 <> 0), 0) as "iskLost90d",
-            coalesce(sum(d."soloKills") filter (where d.periods & 2 <> 0), 0) as "soloKills90d",
-            coalesce(sum(d."soloLosses") filter (where d.periods & 2 <> 0), 0) as "soloLosses90d",
-            coalesce(sum(d."npcKills") filter (where d.periods & 2 <> 0), 0) as "npcKills90d",
-            coalesce(sum(d."npcLosses") filter (where d.periods & 2 <> 0), 0) as "npcLosses90d",
-            coalesce(sum(d.kills) filter (where d.periods & 4 <> 0), 0) as "kills30d",
-            coalesce(sum(d.losses) filter (where d.periods & 4 <> 0), 0) as "losses30d",
-            coalesce(sum(d."iskDestroyed") filter (where d.periods & 4 <> 0), 0) as "iskDestroyed30d",
-            coalesce(sum(d."iskLost") filter (where d.periods & 4 <> 0), 0) as "iskLost30d",
-            coalesce(sum(d."soloKills") filter (where d.periods & 4 <> 0), 0) as "soloKills30d",
-            coalesce(sum(d."soloLosses") filter (where d.periods & 4 <> 0), 0) as "soloLosses30d",
-            coalesce(sum(d."npcKills") filter (where d.periods & 4 <> 0), 0) as "npcKills30d",
-            coalesce(sum(d."npcLosses") filter (where d.periods & 4 <> 0), 0) as "npcLosses30d",
-            coalesce(sum(d.kills) filter (where d.periods & 8 <> 0), 0) as "kills14d",
-            coalesce(sum(d.losses) filter (where d.periods & 8 <> 0), 0) as "losses14d",
-            coalesce(sum(d."iskDestroyed") filter (where d.periods & 8 <> 0), 0) as "iskDestroyed14d",
-            coalesce(sum(d."iskLost") filter (where d.periods & 8 <> 0), 0) as "iskLost14d",
-            coalesce(sum(d."soloKills") filter (where d.periods & 8 <> 0), 0) as "soloKills14d",
-            coalesce(sum(d."soloLosses") filter (where d.periods & 8 <> 0), 0) as "soloLosses14d",
-            coalesce(sum(d."npcKills") filter (where d.periods & 8 <> 0), 0) as "npcKills14d",
-            coalesce(sum(d."npcLosses") filter (where d.periods & 8 <> 0), 0) as "npcLosses14d",
-            max(d."lastKillTime") as "lastKillTime",
-            max(d."lastLossTime") as "lastLossTime",
-            now() at time zone 'UTC' as "updatedAt"
-        from unnest(deltas) as d
-        group by d."entityId", d."entityType"
-    ) as summed
-    order by summed."entityType" collate "C" desc, summed."entityId"
+    select s.*
+    from entity_stats.summed(deltas, fresh) as s
+    order by s."entityType" collate "C" desc, s."entityId"
     on conflict ("entityId", "entityType") do update
     set
         "killsAll" = c."killsAll" + excluded."killsAll",
@@ -96,7 +55,7 @@ begin
 
     -- The newest killmail of an entity went: look for the one before it. A new statement, because only now are the rows
     -- locked: what was committed until here is seen, what comes later waits for us and raises the time itself.
-    if exists (select from unnest(deltas) as d where num_nonnulls(d."staleKillTime", d."staleLossTime") > 0) then
+    if cardinality(deltas) > 0 and exists (select from unnest(deltas) as d where num_nonnulls(d."staleKillTime", d."staleLossTime") > 0) then
         update public.entity_stats_cache as c
         set
             "lastKillTime" = case
@@ -124,5 +83,5 @@ begin
 end
 $$;
 
-comment on function entity_stats.merge(entity_stats.delta[]) is
-'Adds deltas to the cache, creating missing rows; returns how many entities it wrote. READ COMMITTED only.';
+comment on function entity_stats.merge(entity_stats.delta[], entity_stats.ledger[]) is
+'Adds deltas, or fresh facts, which came and count in every period, to the cache, creating missing rows; returns how many entities it wrote. READ COMMITTED only.';
