@@ -1,0 +1,211 @@
+"""The page as operators see it: in the Airflow UI, in a browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from urllib.request import Request, urlopen
+
+import pytest
+from playwright.sync_api import BrowserContext, FrameLocator, Page, expect
+
+from demo.airflow_server import AirflowServer, free_port
+from tests.database import SQL, Database
+from tests.ui.conftest import status
+
+NAME = "Entity stats cache"
+Point = Callable[..., None]
+
+
+def framed(page: Page) -> FrameLocator:
+    """The page inside the Airflow UI."""
+    return page.frame_locator(f'iframe[title="{NAME}"]')
+
+
+def open_nav(page: Page, airflow: AirflowServer) -> FrameLocator:
+    page.goto(f"{airflow.url}/plugin/entity-stats")
+    frame = framed(page)
+    expect(frame.locator("h1")).to_contain_text(NAME)
+    return frame
+
+
+def fail_a_claim(database: Database) -> None:
+    run = database.value("select entity_stats.start_run('verification')")
+    rows = [{"entityId": 99003581, "entityType": "alliance", "kills14d": 9, "kills30d": 5}]
+    database.execute(
+        "select entity_stats.record_check(%s, 'windows_are_nested', 'fail', 1, %s, '1 s')", [run, json.dumps(rows)]
+    )
+    database.execute("select entity_stats.finish_run(%s, 'failure')", [run])
+
+
+def test_entry_in_the_navigation(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:
+    point(ready)
+    page.goto(airflow.url)
+    page.get_by_text("Browse", exact=True).click()
+    page.get_by_text(NAME, exact=True).click()
+    frame = framed(page)
+    expect(frame.locator("#ready .big")).to_have_text("Yes")
+    expect(frame.locator("#as-of")).to_contain_text("UTC")
+    expect(frame.locator("#failed .big")).to_have_text("Not verified yet")
+
+
+def test_first_screen_answers_the_three_questions(
+    page: Page, airflow: AirflowServer, point: Point, ready: Database
+) -> None:
+    fail_a_claim(ready)
+    point(ready)
+    frame = open_nav(page, airflow)
+    for name in ("#ready", "#as-of", "#failed"):
+        expect(frame.locator(name)).to_be_in_viewport(ratio=1)
+
+
+def test_tab_on_a_dag_and_on_a_run(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:
+    point(ready)
+    body = {"logical_date": None, "conf": {}}
+    run_id = airflow.api.post("/api/v2/dags/entity_stats_backfill/dagRuns", body)["dag_run_id"]
+    run = ready.value("select entity_stats.start_run('backfill', null, %s)", [json.dumps({"run": run_id})])
+    ready.execute(
+        'select entity_stats.finish_run(%s, \'success\', \'{"steps": {"Phase 1": ["Backfilled 7"]}}\')', [run]
+    )
+
+    page.goto(f"{airflow.url}/dags/entity_stats_backfill")
+    page.get_by_role("link", name=NAME).click()
+    expect(framed(page).locator("#ready .big")).to_have_text("Yes")
+
+    page.goto(f"{airflow.url}/dags/entity_stats_backfill/runs/{run_id}")
+    page.get_by_role("link", name=NAME).click()
+    expect(framed(page).locator("#this-run")).to_contain_text("Backfilled 7")
+
+
+def test_backfill_moves_by_itself(page: Page, airflow: AirflowServer, point: Point, source: Database) -> None:
+    source.load(SQL / "deploy.sql")
+    source.execute("call entity_stats.backfill_begin()")
+    point(source)
+    frame = open_nav(page, airflow)
+    slices = source.value("select slices from entity_stats.progress()")
+    expect(frame.locator("#slices")).to_have_text(f"0 of {slices}")
+    widths = [frame.locator(".meter div").bounding_box()]
+
+    for period in ("all", "90d"):
+        source.execute("call entity_stats.backfill_phase(%s, 'character')", [period])
+        done = source.value("select done from entity_stats.progress()")
+        expect(frame.locator("#slices")).to_have_text(f"{done} of {slices}")
+        expect(frame.locator("#estimate")).to_be_visible()
+        widths.append(frame.locator(".meter div").bounding_box())
+    found = [width["width"] for width in widths if width]
+    assert found == sorted(set(found)) or found[0] == 0
+
+    source.execute("call entity_stats.backfill()")
+    expect(frame.locator("#ready .big")).to_have_text("Yes")
+    expect(frame.locator("#progress")).to_have_count(0)
+
+
+def test_failing_claim_is_shown_with_its_rows(
+    page: Page, airflow: AirflowServer, point: Point, ready: Database
+) -> None:
+    fail_a_claim(ready)
+    point(ready)
+    frame = open_nav(page, airflow)
+    frame.locator("#failed a").click()
+    claim = frame.locator("#claim-windows_are_nested")
+    expect(claim).to_be_in_viewport()
+    expect(claim.locator("tbody tr")).to_have_count(1)
+    expect(claim.locator("tbody")).to_contain_text("99003581")
+    expect(claim).to_contain_text("What to do:")
+
+
+def test_look_up(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:
+    point(ready)
+    frame = open_nav(page, airflow)
+    frame.locator("#entity").fill("2")
+    frame.get_by_role("button", name="Look up").click()
+    expect(frame.locator("article.entity")).to_have_count(3)
+    expect(frame.locator("article.entity").first.locator("tbody tr")).to_have_count(4)
+    kills = ready.value("select kills from public.get_entity_stats(2, 'character', 'all')")
+    character = frame.locator("article.entity", has_text="Character 2")
+    expect(character.locator("tbody tr").first).to_contain_text(f"{kills:,}")
+
+
+def test_bad_id_is_refused(context: BrowserContext, airflow: AirflowServer, point: Point, ready: Database) -> None:
+    point(ready)
+    page = context.new_page()  # the answer is an error, which the console tells
+    frame = open_nav(page, airflow)
+    frame.locator("#entity").fill("Goonswarm")
+    frame.get_by_role("button", name="Look up").click()
+    expect(frame.get_by_role("alert")).to_contain_text("is no id")
+
+
+def test_recalculation_is_triggered(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:
+    point(ready)
+    frame = open_nav(page, airflow)
+    frame.locator("#entity").fill("2")
+    frame.get_by_role("button", name="Look up").click()
+    frame.get_by_role("button", name="Recalculate this character").click()
+    expect(frame.locator("output", has_text="Triggered")).to_be_visible()
+    [run] = airflow.api.get("/api/v2/dags/entity_stats_recalculate/dagRuns")["dag_runs"]
+    assert run["conf"]["entity_ids"] == [2]
+
+
+def test_links_leave_the_frame(page: Page, airflow: AirflowServer, point: Point, source: Database) -> None:
+    point(source)
+    frame = open_nav(page, airflow)
+    frame.get_by_role("link", name="entity_stats_backfill").click()
+    page.wait_for_url(f"{airflow.url}/dags/entity_stats_backfill*")
+
+
+def test_anonymous_gets_401_and_a_viewer_the_page(guarded: str, point: Point, ready: Database) -> None:
+    point(ready)
+    assert status(f"{guarded}/entity-stats/") == 401
+    login = Request(  # noqa: S310
+        f"{guarded}/auth/token",
+        data=json.dumps({"username": "eve", "password": "sees"}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urlopen(login, timeout=30) as answer:  # noqa: S310
+        token = json.load(answer)["access_token"]
+    assert status(f"{guarded}/entity-stats/", token) == 200
+
+
+def test_database_down(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:
+    point(ready, port=free_port())
+    frame = open_nav(page, airflow)
+    expect(frame.locator("#problem h2")).to_have_text("The killboard database does not answer")
+    expect(frame.locator("#problem")).to_contain_text("What to do:")
+    point(ready)
+    page.reload()
+    expect(framed(page).locator("#ready .big")).to_have_text("Yes")
+
+
+@pytest.mark.parametrize("state", ["ready", "down", "undeployed"])
+def test_no_overflow_on_a_narrow_screen(
+    page: Page, airflow: AirflowServer, point: Point, ready: Database, source: Database, state: str
+) -> None:
+    fail_a_claim(ready)
+    point(source if state == "undeployed" else ready, **({"port": free_port()} if state == "down" else {}))
+    page.set_viewport_size({"width": 390, "height": 800})
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    page.goto(f"{airflow.url}/entity-stats/?entity=2")
+    assert page.evaluate(overflow) == 0
+    frame = open_nav(page, airflow)
+    assert frame.locator("body").evaluate(f"() => {overflow}") == 0
+
+
+def test_dark_mode_of_the_ui_and_of_the_system(
+    page: Page, airflow: AirflowServer, point: Point, ready: Database
+) -> None:
+    def brightness(where: Page | FrameLocator) -> int:
+        color = where.locator("body").evaluate("(body) => getComputedStyle(body).backgroundColor")
+        return sum(int(part) for part in color.removeprefix("rgb(").removesuffix(")").split(","))
+
+    point(ready)
+    page.goto(f"{airflow.url}/entity-stats/")
+    assert brightness(page) > 600
+    page.emulate_media(color_scheme="dark")
+    assert brightness(page) < 150
+
+    # The UI has its own switch, which the page follows whatever the system says.
+    page.evaluate("localStorage.setItem('theme', 'light')")
+    assert brightness(open_nav(page, airflow)) > 600
+    page.evaluate("localStorage.setItem('theme', 'dark')")
+    page.emulate_media(color_scheme="light")
+    assert brightness(open_nav(page, airflow)) < 150
