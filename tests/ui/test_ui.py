@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -61,7 +62,7 @@ def test_first_screen_answers_the_three_questions(
 
 def test_tab_on_a_dag_and_on_a_run(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:
     point(ready)
-    body = {"logical_date": None, "conf": {}}
+    body: dict[str, Any] = {"logical_date": None, "conf": {}}
     run_id = airflow.api.post("/api/v2/dags/entity_stats_backfill/dagRuns", body)["dag_run_id"]
     run = ready.value("select entity_stats.start_run('backfill', null, %s)", [json.dumps({"run": run_id})])
     ready.execute(
