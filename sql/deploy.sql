@@ -34,7 +34,6 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 -- table, state, the one fold
 \ir 3_cache/entity_stats_cache.sql
 \ir 3_cache/run.sql
-\ir 3_cache/run_check.sql
 \ir 3_cache/time_window.sql
 \ir 3_cache/state.sql
 \ir 3_cache/past.sql
@@ -60,7 +59,6 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 \ir 4_backfill/backfill_finish.sql
 \ir 4_backfill/backfill.sql
 \ir 4_backfill/recalculate.sql
-\ir 4_backfill/repair.sql
 
 -- ageing
 \ir 5_windows/move_window.sql
@@ -72,6 +70,7 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 \ir 6_reads/source_stats.sql
 \ir 6_reads/views.sql
 \ir 6_reads/period_bit.sql
+\ir 6_reads/ranked.sql
 \ir 6_reads/is_stats_cache_populated.sql
 \ir 6_reads/get_entity_stats_from_cache.sql
 \ir 6_reads/get_entity_stats_from_view.sql
@@ -83,12 +82,12 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 \ir 6_reads/get_top_entities_by_kills_from_cache.sql
 \ir 6_reads/get_top_entities_by_efficiency_from_cache.sql
 \ir 6_reads/get_entity_stats_for_window.sql
-\ir 6_reads/get_stats_cache_summary.sql
 
 -- what operators look at: the page in the Airflow UI is made of these
 \ir 6_reads/windows.sql
 \ir 6_reads/progress.sql
 \ir 6_reads/verification.sql
+\ir 6_reads/get_stats_cache_summary.sql
 \ir 6_reads/killmails_per_hour.sql
 \ir 6_reads/backlog.sql
 \ir 6_reads/run_history.sql

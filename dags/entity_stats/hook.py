@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -11,14 +10,10 @@ from airflow.providers.postgres.hooks.postgres import PostgresHook
 from psycopg import Connection, Cursor
 from psycopg.errors import Diagnostic
 
-from entity_stats.errors import Row
-
-#: RAISE lines that are kept of a session.
-KEPT = 50
+Row = dict[str, Any]
 
 
-def dictionaries(cursor: Cursor[Any]) -> list[Row]:
-    """The rows of a query, by column name."""
+def _dictionaries(cursor: Cursor[Any]) -> list[Row]:
     names = [column.name for column in cursor.description or ()]
     return [dict(zip(names, values, strict=True)) for values in cursor]
 
@@ -26,14 +21,13 @@ def dictionaries(cursor: Cursor[Any]) -> list[Row]:
 class KillboardHook(PostgresHook):
     """PostgresHook whose sessions bear the task's name, are in UTC, and end soon after a worker that died.
 
-    RAISE lines go to the task log as they arrive; `notices` keeps the last of them, without those that are indented,
-    which tell of progress.
+    RAISE lines go to the task log as they arrive; `notice` keeps the last of them.
     """
 
     def __init__(self, conn_id: str, application_name: str) -> None:
         super().__init__(postgres_conn_id=conn_id, log_sql=False)
         self.application_name = application_name[:63]
-        self.notices: deque[str] = deque(maxlen=KEPT)
+        self.notice: str | None = None
 
     def get_conn(self) -> Any:
         """Open a session."""
@@ -52,16 +46,15 @@ class KillboardHook(PostgresHook):
 
     def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run a query with autocommit and return its rows."""
-        found = self.run(query, autocommit=True, parameters=parameters, handler=dictionaries)
+        found = self.run(query, autocommit=True, parameters=parameters, handler=_dictionaries)
         return cast("list[Row]", found)
 
     def _show(self, notice: Diagnostic) -> None:
         if not notice.message_primary:
             return
-        if not notice.message_primary.startswith(" "):
-            self.notices.append(notice.message_primary)
+        self.notice = notice.message_primary.strip()
         level = logging.WARNING if notice.severity_nonlocalized == "WARNING" else logging.INFO
-        self.log.log(level, "%s", notice.message_primary)
+        self.log.log(level, "%s", self.notice)
         for more in (notice.message_detail, notice.message_hint):
             if more:
                 self.log.log(level, "  %s", more)

@@ -4,7 +4,7 @@ do $$
 begin
     if to_regtype('entity_stats.delta') is null then
         create type entity_stats.delta as (
-            "entityType" text,
+            "entityType" text collate "C",
             "entityId" bigint,
             periods integer,
             kills bigint,

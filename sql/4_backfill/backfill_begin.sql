@@ -74,7 +74,7 @@ begin
     if exists (select from pg_partitioned_table as t where t.partrelid = 'public.killmails'::regclass) then
         select date_part('year', min(k."killmailTime") at time zone 'UTC')
         into first_year
-        from entity_stats.killmail() as k
+        from entity_stats.killmail as k
         where isfinite(k."killmailTime");
     end if;
 

@@ -94,9 +94,7 @@ begin
         null;
     end loop;
 
-    -- Whoever parked facts since the last look at the ledger still waits for a fold.
-    delete from entity_stats.parked as p
-    where not exists (select from entity_stats.ledger as l where l.xid = p.xid);
+    delete from entity_stats.parked;
     update entity_stats.state as s set folding = true, retaining = true;
     return true;
 end

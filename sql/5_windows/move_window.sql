@@ -32,7 +32,7 @@ begin
         select count(*), max(k."killmailTime") into steps, edge
         from (
             select m."killmailTime"
-            from entity_stats.killmail() as m
+            from entity_stats.killmail as m
             where m."killmailTime" >= old_cutoff and m."killmailTime" < target
             order by m."killmailTime"
             limit most
@@ -44,7 +44,7 @@ begin
         select count(*), min(k."killmailTime") into steps, edge
         from (
             select m."killmailTime"
-            from entity_stats.killmail() as m
+            from entity_stats.killmail as m
             where m."killmailTime" >= target and m."killmailTime" < old_cutoff
             order by m."killmailTime" desc
             limit most

@@ -1,8 +1,7 @@
--- get_entity_stats_from_cache() for one alliance.
+-- get_entity_stats_from_cache() for one alliance. Inlined into the calling query.
 create or replace function public.get_alliance_stats_from_cache(alliance_id bigint, period text default 'all')
 returns setof entity_stats.stats
-language sql stable security definer rows 1 -- readers have no right on the cache's internals
-set search_path = pg_catalog, pg_temp
+language sql stable rows 1
 begin atomic
     select s.* from public.get_entity_stats_from_cache(alliance_id, 'alliance', period) as s;
 end;

@@ -7,6 +7,7 @@ set plan_cache_mode = force_custom_plan -- with the values in the plan, indexes 
 as $$
 declare
     bit constant integer := entity_stats.period_bit(entity_type, 'all');
+    since constant timestamptz := (now() at time zone 'UTC' - length) at time zone 'UTC'; -- a value in the plan: only the partitions that it reaches are planned
     unindexed constant text := (
         select string_agg(quote_ident(needed.name), ', ')
         from unnest(array['topAttacker' || initcap(entity_type) || 'Id', 'victim' || initcap(entity_type) || 'Id']) as needed (name)
@@ -14,7 +15,7 @@ declare
             select
             from pg_index as i
             inner join pg_attribute as a on i.indrelid = a.attrelid and a.attnum = i.indkey[0]
-            where i.indrelid = 'public.killmails'::regclass and a.attname = needed.name
+            where i.indrelid = 'public.killmails'::regclass and i.indisvalid and i.indpred is null and a.attname = needed.name
         )
     );
 begin
@@ -28,7 +29,7 @@ begin
 
     return query
     select s.*
-    from entity_stats.totals(now() - length, null) as t
+    from entity_stats.totals(since, null) as t
     cross join lateral entity_stats.stats(
         row(
             t."entityType", t."entityId", bit, t.kills, t.losses, t."iskDestroyed", t."iskLost",

@@ -26,9 +26,9 @@ begin atomic
         pg_total_relation_size('public.entity_stats_cache'::regclass) as "sizeBytes",
         pg_size_pretty(pg_total_relation_size('public.entity_stats_cache'::regclass)) as "sizePretty",
         s.status,
-        s."cutoff90d" + 90 * interval '24 hours' as "asOf90d",
-        s."cutoff30d" + 30 * interval '24 hours' as "asOf30d",
-        s."cutoff14d" + 14 * interval '24 hours' as "asOf14d",
+        w."asOf90d",
+        w."asOf30d",
+        w."asOf14d",
         s.pending,
         v."verifiedAt",
         v."failedClaims"
@@ -41,16 +41,22 @@ begin atomic
             count(*) as total
         from public.entity_stats_cache as c
     ) as e
-    left join lateral (
+    cross join (
+        select
+            max(t."asOf") filter (where t.period = '90d') as "asOf90d",
+            max(t."asOf") filter (where t.period = '30d') as "asOf30d",
+            max(t."asOf") filter (where t.period = '14d') as "asOf14d"
+        from entity_stats.windows() as t
+    ) as w
+    cross join (
         select
             max(r."checkedAt") as "verifiedAt",
-            count(*) filter (where r.offending > 0 and r.severity <> 'warn') as "failedClaims"
-        from entity_stats.check_run as r
-        where r.run = (select max(l.run) from entity_stats.check_run as l)
-    ) as v on true;
+            count(*) filter (where r.offending > 0 and r.severity <> 'warn') + case when count(*) = 0 then null else 0 end as "failedClaims"
+        from entity_stats.verification() as r
+    ) as v;
 end;
 
 revoke execute on function public.get_stats_cache_summary() from public;
 
 comment on function public.get_stats_cache_summary() is
-'Entities per type, size, status, the time each window was last aged to (UTC), pending facts, and time and failed claims of the last verification.';
+'Entities per type, size on disk, status (empty, backfilling, ready), the time each window was last aged to (null before the first backfill), pending facts, time and failed claims of the last verification (null: never verified). Counts the whole cache: for monitoring, not for every page.';

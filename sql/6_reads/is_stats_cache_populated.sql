@@ -1,13 +1,24 @@
--- Populated means ready: exact and complete. A cache with rows in it may be half built.
+-- Populated means ready: exact, complete and live. A cache with rows in it may be half built. The trigger is what keeps it
+-- live, and what a restore creates last. PL/pgSQL keeps the plan.
 create or replace function public.is_stats_cache_populated()
 returns boolean
-language sql stable security definer -- readers have no right on the state
+language plpgsql stable security definer -- readers have no right on the state
 set search_path = pg_catalog, pg_temp
-begin atomic
-    select
-        exists (select 1 from entity_stats.state as s where s.status = 'ready')
-        and not exists (select 1 from entity_stats.invalidation);
-end;
+as $$
+begin
+    return
+        exists (select from entity_stats.state as s where s.status = 'ready')
+        and not exists (select from entity_stats.invalidation)
+        and exists (
+            select
+            from pg_trigger as t
+            where
+                t.tgrelid = to_regclass('public.killmails')
+                and t.tgname = 'trigger_update_entity_stats_on_insert'
+                and t.tgenabled in ('O', 'A')
+        );
+end
+$$;
 
 revoke execute on function public.is_stats_cache_populated() from public;
 

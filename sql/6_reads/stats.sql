@@ -4,7 +4,7 @@ begin
     if to_regtype('entity_stats.stats') is null then
         create type entity_stats.stats as (
             "entityId" bigint,
-            "entityType" text,
+            "entityType" text collate "C",
             kills bigint,
             losses bigint,
             "iskDestroyed" numeric,
@@ -40,20 +40,14 @@ begin atomic
         d."iskLost",
         e.efficiency,
         e.efficiency as "iskEfficiency",
-        case when d.losses = 0 then d.kills::numeric else round(d.kills::numeric / d.losses, 4) end as "killLossRatio",
+        coalesce(round(d.kills::numeric / nullif(d.losses, 0), 4), d.kills) as "killLossRatio",
         d."soloKills",
         d."soloLosses",
         d."npcKills",
         d."npcLosses",
         d."lastKillTime",
         d."lastLossTime"
-    from (
-        select
-            case
-                when d."iskDestroyed" + d."iskLost" = 0 then 0
-                else round(100 * d."iskDestroyed" / (d."iskDestroyed" + d."iskLost"), 4)
-            end as efficiency
-    ) as e;
+    from (select coalesce(round(100 * d."iskDestroyed" / nullif(d."iskDestroyed" + d."iskLost", 0), 4), 0) as efficiency) as e;
 end;
 
 comment on function entity_stats.stats(entity_stats.delta) is 'Derives the figures that reads return from counters. Inlined into the calling query.';

@@ -15,17 +15,18 @@ returns table (
 language sql stable
 begin atomic
     select
-        case when i.reason is null then s.status else 'empty' end as status,
-        i.reason,
+        case when i.reason is null then coalesce(s.status, 'empty') else 'empty' end as status,
+        coalesce(i.reason, case when s.status is null then 'the row of entity_stats.state is missing: run deploy.sql' end) as reason,
         s."asOf",
         s."startedAt",
         s."readyAt",
-        s.status = 'ready' and s.retaining as rebuilding,
+        coalesce(s.status = 'ready' and s.retaining, false) as rebuilding,
         (select w.cutoff from entity_stats.time_window as w where w.period = '90d') as "cutoff90d",
         (select w.cutoff from entity_stats.time_window as w where w.period = '30d') as "cutoff30d",
         (select w.cutoff from entity_stats.time_window as w where w.period = '14d') as "cutoff14d",
         (select count(*) from entity_stats.ledger as l where not l.folded) as pending
-    from entity_stats.state as s
+    from (values (true)) as one (single)
+    left join entity_stats.state as s on one.single = s.single
     left join lateral (
         select v.reason || ' at ' || v.at as reason
         from entity_stats.invalidation as v
@@ -35,4 +36,4 @@ begin atomic
 end;
 
 comment on function entity_stats.status() is
-'Status (empty, backfilling, ready; empty with a reason after a TRUNCATE), times of the build, cutoffs, and how many ledger facts wait for a fold.';
+'Status (empty, backfilling, ready; empty with a reason after a TRUNCATE or without its row), times of the build, cutoffs, and how many ledger facts wait for a fold.';

@@ -2,8 +2,6 @@
 revoke execute on all functions in schema entity_stats from public;
 revoke execute on all procedures in schema entity_stats from public;
 
-grant usage on schema entity_stats to entity_stats_reader;
-
 grant execute on function
 public.get_entity_stats(bigint, text, text),
 public.get_entity_stats_from_cache(bigint, text, text),
@@ -16,24 +14,19 @@ public.get_multiple_entity_stats_from_cache(bigint[], text, text),
 public.get_top_entities_by_kills_from_cache(text, text, integer),
 public.get_top_entities_by_efficiency_from_cache(text, text, bigint, integer),
 public.is_stats_cache_populated(),
-public.get_stats_cache_summary(),
-entity_stats.status()
+public.get_stats_cache_summary()
 to entity_stats_reader;
 
--- The views are inlined down to killmails, so that a filter reaches its indexes; their readers need what they are made of.
+-- The views are inlined down to killmails, so that a filter reaches its indexes; whoever reads them must be allowed what they
+-- are made of. Readers have no USAGE on schema entity_stats: they can call none of it by name.
 grant select on public.character_stats, public.corporation_stats, public.alliance_stats to entity_stats_reader;
-grant select on entity_stats.time_window to entity_stats_reader;
+grant select on entity_stats.time_window, entity_stats.killmail to entity_stats_reader;
 grant execute on function
 entity_stats.source_stats(text),
 entity_stats.stats(entity_stats.delta),
 entity_stats.truth(),
 entity_stats.totals(timestamptz, timestamptz),
 entity_stats.killmail_party(),
-entity_stats.killmail(),
 entity_stats.isk(double precision),
 entity_stats.isk(numeric)
 to entity_stats_reader;
-grant select (
-    "killmailTime", "topAttackerCharacterId", "topAttackerCorporationId", "topAttackerAllianceId",
-    "victimCharacterId", "victimCorporationId", "victimAllianceId", "totalValue", solo, npc
-) on public.killmails to entity_stats_reader;
