@@ -31,7 +31,7 @@ from pglast.parser import ParseError, scan
 from embedded_sql import ROOT, Finding, SqlFile, dotted, option, sql_files
 
 #: Folders and files whose SQL is not deployed by deploy.sql.
-NOT_DEPLOYED = {"sample", "7_checks", "deploy.sql", "migrate_from_row_trigger.sql", "uninstall.sql"}
+NOT_DEPLOYED = {"sample", "7_checks", "check.sql", "deploy.sql", "migrate_from_row_trigger.sql", "uninstall.sql"}
 
 #: Kinds of objects, as COMMENT ON and REVOKE call them.
 KINDS = {

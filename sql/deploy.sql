@@ -34,6 +34,7 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 -- table, state, the one fold
 \ir 3_cache/entity_stats_cache.sql
 \ir 3_cache/run.sql
+\ir 3_cache/run_check.sql
 \ir 3_cache/time_window.sql
 \ir 3_cache/state.sql
 \ir 3_cache/past.sql
@@ -59,6 +60,7 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 \ir 4_backfill/backfill_finish.sql
 \ir 4_backfill/backfill.sql
 \ir 4_backfill/recalculate.sql
+\ir 4_backfill/repair.sql
 
 -- ageing
 \ir 5_windows/move_window.sql

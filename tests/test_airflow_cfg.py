@@ -32,7 +32,6 @@ print(json.dumps({
     "different": [o for o in options if conf.get(*o).strip() != given.get(*o).strip()],
     "bundles": [[type(b).__name__, b.name, str(getattr(b, "subdir", "")), str(getattr(b, "repo_url", ""))]
                 for b in manager.get_all_dag_bundles()],
-    "email": conf.getimport("email", "email_backend").__module__,
     "timezone": conf.get("core", "default_timezone"),
 }))
 """
@@ -78,7 +77,6 @@ def test_every_option_exists_and_is_taken(folder_mode: dict[str, Any]) -> None:
     assert folder_mode["unknown"] == []
     assert folder_mode["different"] == []
     assert folder_mode["timezone"] == "utc"
-    assert folder_mode["email"].startswith("airflow.providers.smtp.")
 
 
 def test_folder_mode(folder_mode: dict[str, Any]) -> None:

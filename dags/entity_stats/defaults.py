@@ -17,6 +17,9 @@ ASSET = Asset("entity_stats_cache")
 
 ENTITY_TYPES = ("character", "corporation", "alliance")
 
+#: How many entities a run may repair by itself, unless the Airflow variable entity_stats_repair_most says otherwise.
+REPAIR_MOST = 100
+
 #: Arguments of every DAG. Retries are for trouble that passes: operators fail at once where a retry cannot help.
 DAG_ARGUMENTS: dict[str, Any] = {
     "start_date": datetime(2025, 1, 1, tzinfo=UTC),
@@ -32,6 +35,7 @@ DAG_ARGUMENTS: dict[str, Any] = {
         "execution_timeout": timedelta(hours=6),
         "on_failure_callback": Alert(),
         "on_success_callback": Recovery(),
+        "on_skipped_callback": Recovery(),
     },
 }
 

@@ -16,20 +16,24 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from tabulate import tabulate  # type: ignore[import-untyped]
 
 from entity_stats.defaults import CONNECTION
-from entity_stats.hook import KillboardHook, Row
+from entity_stats.errors import ClaimsBroken, DatabaseUnreachable, Offence, table
+from entity_stats.hook import KillboardHook, dictionaries
 from entity_stats.sql import Check, deploy_statements
 
 #: SQLSTATE of procedures that the cache's status does not allow now.
 NOT_READY = "55000"
 
-#: SQLSTATEs of calls to a database where nothing is deployed.
-NOT_DEPLOYED = ("3F000", "42883", "42P01")
+#: SQLSTATE of calls to a database where nothing is deployed: there is no such schema.
+NOT_DEPLOYED = "3F000"
 
-#: Beginnings of SQLSTATEs that a later try may not meet: connections, deadlocks, resources, restarts, locks.
-PASSING = ("08", "40", "53", "57P", "58", "55P03")
+#: Beginnings of SQLSTATEs of a server that cannot be talked to. A connection that fails has no SQLSTATE.
+UNREACHABLE = ("08", "57P")
 
-#: Offending rows of a check: how many the log and the alert show, how many are kept for the repair.
-SHOWN, KEPT = 20, 500
+#: Beginnings of SQLSTATEs that a later try may not meet: deadlocks, resources, input and output, locks.
+PASSING = ("40", "53", "58", "55P03")
+
+#: Offending rows of a check that are kept, for the repair.
+KEPT = 500
 
 
 def scalar(cursor: psycopg.Cursor[Any]) -> Any:
@@ -38,9 +42,11 @@ def scalar(cursor: psycopg.Cursor[Any]) -> Any:
     return row[0] if row else None
 
 
-def table(found: Sequence[Row]) -> str:
-    """Rows as a text table."""
-    return str(tabulate(found, headers="keys", tablefmt="psql", disable_numparse=True))
+def corrections(cursor: psycopg.Cursor[Any]) -> str:
+    """What a recalculation has changed, cell by cell."""
+    cells = dictionaries(cursor)
+    shown = [{name: value for name, value in cell.items() if name != "correctedAt"} for cell in cells]
+    return f"{len(cells):,} cells changed" + (f":\n{table(shown)}" if cells else "")
 
 
 def explain(error: psycopg.Error) -> str:
@@ -54,7 +60,7 @@ class SqlOperator(SQLExecuteQueryOperator):
     """Runs one statement with autocommit, as procedures that commit need it.
 
     RAISE lines appear in the task log as they arrive; a task that is killed cancels its query; errors that a
-    retry cannot help fail at once. Returns what `handler` makes of the cursor, else the last RAISE line.
+    retry cannot help fail at once. Returns what `handler` makes of the cursor, else the RAISE lines.
 
     Args:
         sql: One statement, with `%(name)s` placeholders.
@@ -87,7 +93,10 @@ class SqlOperator(SQLExecuteQueryOperator):
         with self.session(context) as hook:
             self.log.info("%s %s", self.sql, dict(self.parameters or {}))
             result = hook.run(self.sql, autocommit=True, parameters=self.parameters, handler=self.result)
-        return hook.notice if self.result is None else result
+        if self.result is None:
+            return "\n".join(hook.notices)
+        self.log.info("%s", result)
+        return result
 
     def on_kill(self) -> None:
         """Cancel the query when the task is marked as failed, cleared, or out of time."""
@@ -109,7 +118,9 @@ class SqlOperator(SQLExecuteQueryOperator):
             message = explain(error)
             if error.sqlstate in self.skip_on:
                 raise AirflowSkipException(message) from error
-            if self.killed or (error.sqlstate or "08").startswith(PASSING):
+            if (error.sqlstate or "08").startswith(UNREACHABLE):
+                raise DatabaseUnreachable(message) from error
+            if self.killed or str(error.sqlstate).startswith(PASSING):
                 raise AirflowException(message) from error
             raise AirflowFailException(message) from error
 
@@ -127,7 +138,7 @@ class GateOperator(SqlOperator):
     """Ends skipped, and with it what follows, unless the cache is ready."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(sql="select * from entity_stats.status()", skip_on=NOT_DEPLOYED, **kwargs)
+        super().__init__(sql="select * from entity_stats.status()", skip_on=[NOT_DEPLOYED], **kwargs)
 
     def execute(self, context: Context) -> None:
         """Look at the status."""
@@ -155,19 +166,19 @@ class CheckOperator(SqlOperator):
         super().__init__(task_id=check.claim, doc_md=f"{check.text}\n\n```sql\n{check.query}\n```", **kwargs)
         self.check = check
         self.run = run
+        self.claims = [check.claim]
 
-    def execute(self, context: Context) -> int:
-        """Run the check; returns 0, or ends the task otherwise."""
+    def execute(self, context: Context) -> None:
+        """Run the check."""
         with self.session(context) as hook:
-            offending, sample = run_check(hook, self.check, self.run)
-        if not offending:
+            offence = run_check(hook, self.check, self.run)
+        if offence is None:
             self.log.info("The claim holds: %s", self.check.claim)
-            return 0
-        message = offence(self.check, offending, sample)
-        if self.check.severity == "warn":
-            self.log.warning("%s", message)
-            raise AirflowSkipException(f"{offending:,} rows to look at")
-        raise AirflowFailException(message)
+        elif self.check.severity == "warn":
+            self.log.warning("%s", offence)
+            raise AirflowSkipException(f"{offence.count:,} rows to look at")
+        else:
+            raise ClaimsBroken(offence)
 
 
 class RecheckOperator(SqlOperator):
@@ -184,10 +195,11 @@ class RecheckOperator(SqlOperator):
         super().__init__(**kwargs)
         self.checks = {check.claim: check for check in checks}
         self.run = run
+        self.claims: list[str] = []
 
     def execute(self, context: Context) -> None:
         """Recheck."""
-        broken: list[str] = []
+        broken: list[Offence] = []
         with self.session(context) as hook:
             failed = hook.rows(
                 "select distinct claim from entity_stats.check_run"
@@ -195,15 +207,15 @@ class RecheckOperator(SqlOperator):
                 {"run": self.run},
             )
             for claim in [row["claim"] for row in failed if row["claim"] in self.checks]:
-                offending, sample = run_check(hook, self.checks[claim], self.run)
-                if offending:
-                    broken.append(offence(self.checks[claim], offending, sample))
+                if offence := run_check(hook, self.checks[claim], self.run):
+                    broken.append(offence)
                 else:
                     self.log.info("The claim holds again: %s", claim)
+                    self.claims.append(claim)
         if not failed:
-            raise AirflowSkipException("All claims held: nothing to look at again")
+            raise AirflowSkipException("No claim has failed: nothing to look at again")
         if broken:
-            raise AirflowFailException("\n\n".join(["Left for a person:", *broken]))
+            raise ClaimsBroken(*broken)
 
 
 class SummaryOperator(SqlOperator):
@@ -229,7 +241,7 @@ class SummaryOperator(SqlOperator):
         done: dict[str, list[str]] = {}
         for heading, task_ids in self.steps.items():
             found = ti.xcom_pull(task_ids=list(task_ids))
-            done[heading] = [str(line) for line in found if line]
+            done[heading] = [line for result in found if result for line in str(result).splitlines()]
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         failed = sorted(task for task, state in states.items() if state in ("failed", "upstream_failed"))
         seconds = (datetime.now(UTC) - (dag_run.start_date or datetime.now(UTC))).total_seconds()
@@ -264,7 +276,8 @@ class SummaryOperator(SqlOperator):
 
         lines = ["", "=" * 80, self.title, "=" * 80]
         for heading, results in done.items():
-            lines += ["", heading, *[f"✓ {result}" for result in results]]
+            if results:
+                lines += ["", heading, *[f"✓ {result}" for result in results]]
         if checked:
             lines += ["", "Checks:", table(checked)]
         if failed:
@@ -276,7 +289,7 @@ class SummaryOperator(SqlOperator):
             self.log.info("%s", line)
 
 
-def run_check(hook: KillboardHook, check: Check, run: str) -> tuple[int, list[Row]]:
+def run_check(hook: KillboardHook, check: Check, run: str) -> Offence | None:
     """Run a check and keep its result: how many rows offend it, and some of them."""
     begun = time.monotonic()
     # The server counts: a cache that is wrong everywhere does not fit into a worker.
@@ -297,10 +310,4 @@ def run_check(hook: KillboardHook, check: Check, run: str) -> tuple[int, list[Ro
             "took": duration,
         },
     )
-    return offending, sample
-
-
-def offence(check: Check, offending: int, sample: Sequence[Row]) -> str:
-    """What to tell a person about a claim that does not hold."""
-    shown = f"the first {SHOWN} of {offending:,} rows" if offending > SHOWN else f"{offending:,} rows"
-    return f"The claim {check.claim} does not hold.\n{check.text}\n{shown}:\n{table(sample[:SHOWN])}"
+    return Offence(check, offending, sample) if offending else None

@@ -104,7 +104,7 @@ begin
                         hint = 'Find the long transaction in pg_stat_activity, wait for it to end, then deploy again.';
             end if;
             if tries % 25 = 0 then
-                raise notice 'Waiting for the writers of % (% tries)', target, tries;
+                raise notice '  waiting for the writers of % (% tries)', target, tries;
             end if;
             perform pg_catalog.pg_sleep(0.2 + pg_catalog.random() * 0.6);
         end loop;

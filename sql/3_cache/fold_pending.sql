@@ -60,7 +60,7 @@ begin
 
         total := total + folded;
         if pg_catalog.clock_timestamp() - reported > interval '5 seconds' then
-            raise notice 'Folded % killmails so far', pg_catalog.to_char(total, 'FM999,999,999,990');
+            raise notice '  % killmails so far', pg_catalog.to_char(total, 'FM999,999,999,990');
             reported := pg_catalog.clock_timestamp();
         end if;
     end loop;

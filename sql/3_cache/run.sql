@@ -49,13 +49,30 @@ end;
 
 create or replace function entity_stats.finish_run(run bigint, outcome text, detail jsonb default '{}')
 returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
-begin atomic
+as $$
+begin
     update entity_stats.run as r
-    set "finishedAt" = clock_timestamp(), outcome = finish_run.outcome, detail = r.detail || finish_run.detail
+    set
+        "finishedAt" = clock_timestamp(),
+        outcome = finish_run.outcome,
+        detail = r.detail || finish_run.detail || jsonb_build_object(
+            'cacheBytes', pg_total_relation_size('public.entity_stats_cache'),
+            'entities', (
+                select coalesce(jsonb_object_agg(e."entityType", e.entities), '{}')
+                from (
+                    select c."entityType", count(*) as entities
+                    from public.entity_stats_cache as c
+                    group by c."entityType"
+                ) as e
+            )
+        )
     where r.run = finish_run.run;
-end;
+
+    perform entity_stats.prune_runs();
+end
+$$;
 
 create or replace function entity_stats.record_check(
     run bigint, claim text, severity text, offending bigint, sample jsonb, duration interval
@@ -70,7 +87,7 @@ begin atomic
     );
 end;
 
-create or replace function entity_stats.prune_runs(keep interval default '180 days')
+create or replace function entity_stats.prune_runs(keep interval default '90 days')
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -86,7 +103,7 @@ end
 $$;
 
 comment on function entity_stats.start_run(text, timestamptz, jsonb) is 'Opens a row of the run history; returns its number.';
-comment on function entity_stats.finish_run(bigint, text, jsonb) is 'Closes a run: outcome success or failure, detail is added to what is known.';
+comment on function entity_stats.finish_run(bigint, text, jsonb) is 'Closes a run: outcome success or failure; adds to its detail the one given, the size of the cache in bytes and its entities per type; prunes history.';
 comment on function entity_stats.record_check(bigint, text, text, bigint, jsonb, interval) is
 'Keeps the result of one check: severity fail, warn or full, number of offending rows, a sample of them as a JSON array, duration.';
 comment on function entity_stats.prune_runs(interval) is 'Deletes history older than keep; returns how many runs went.';

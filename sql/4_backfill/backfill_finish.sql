@@ -94,7 +94,9 @@ begin
         null;
     end loop;
 
-    delete from entity_stats.parked;
+    -- Whoever parked facts since the last look at the ledger still waits for a fold.
+    delete from entity_stats.parked as p
+    where not exists (select from entity_stats.ledger as l where l.xid = p.xid);
     update entity_stats.state as s set folding = true, retaining = true;
     return true;
 end

@@ -44,6 +44,27 @@ begin
     order by c."entityType" desc, c."entityId"
     for update;
 
+    -- What is not a number cannot be mended by adding to it.
+    update public.entity_stats_cache as c
+    set
+        "iskDestroyedAll" = entity_stats.isk(c."iskDestroyedAll"),
+        "iskLostAll" = entity_stats.isk(c."iskLostAll"),
+        "iskDestroyed90d" = entity_stats.isk(c."iskDestroyed90d"),
+        "iskLost90d" = entity_stats.isk(c."iskLost90d"),
+        "iskDestroyed30d" = entity_stats.isk(c."iskDestroyed30d"),
+        "iskLost30d" = entity_stats.isk(c."iskLost30d"),
+        "iskDestroyed14d" = entity_stats.isk(c."iskDestroyed14d"),
+        "iskLost14d" = entity_stats.isk(c."iskLost14d")
+    where
+        c."entityType" = recalculate_entities.entity_type
+        and c."entityId" = any(entity_ids)
+        and 'Infinity' <= any(
+            array[
+                abs(c."iskDestroyedAll"), abs(c."iskLostAll"), abs(c."iskDestroyed90d"), abs(c."iskLost90d"),
+                abs(c."iskDestroyed30d"), abs(c."iskLost30d"), abs(c."iskDestroyed14d"), abs(c."iskLost14d")
+            ]
+        );
+
     return query
     insert into entity_stats.correction ("entityId", "entityType", "column", cached, actual)
     select d."entityId", d."entityType", d."column", d.cached, d.actual
@@ -129,46 +150,3 @@ end;
 
 comment on function entity_stats.active_entities(text, timestamptz) is
 'Ids of entities of a type with a killmail since a time, or with a windowed count in the cache.';
-
-create or replace procedure entity_stats.repair(run bigint, most integer default 100)
-language plpgsql
-as $$
-declare
-    found_entities bigint;
-    unlisted bigint;
-    todo record;
-    changed bigint;
-begin
-    select
-        count(distinct (o.item ->> 'entityType', o.item ->> 'entityId')),
-        count(distinct c.claim) filter (where c.offending > pg_catalog.jsonb_array_length(c.sample))
-    into found_entities, unlisted
-    from entity_stats.check_run as c
-    cross join lateral pg_catalog.jsonb_array_elements(c.sample) as o (item)
-    where c.run = repair.run and c.severity <> 'warn' and o.item ? 'entityId' and o.item ? 'entityType';
-
-    if found_entities = 0 then
-        raise notice 'No entity to repair';
-        return;
-    elsif found_entities > most or unlisted > 0 then
-        raise warning 'Checks of run % found more than % entities wrong: left for a person', run, most
-            using hint = 'See entity_stats.check_run; then call entity_stats.backfill(rebuild => true).';
-        return;
-    end if;
-
-    for todo in
-        select o.item ->> 'entityType' as type, pg_catalog.array_agg(distinct (o.item ->> 'entityId')::bigint) as ids
-        from entity_stats.check_run as c
-        cross join lateral pg_catalog.jsonb_array_elements(c.sample) as o (item)
-        where c.run = repair.run and c.severity <> 'warn' and o.item ? 'entityId' and o.item ? 'entityType'
-        group by o.item ->> 'entityType'
-    loop
-        select count(*) into changed from entity_stats.recalculate_entities(todo.type, todo.ids);
-        commit;
-        raise notice 'Repaired % cells of %s %', changed, todo.type, todo.ids;
-    end loop;
-end
-$$;
-
-comment on procedure entity_stats.repair (bigint, integer) is
-'Recalculates the entities that checks of a run found wrong, when they are at most most; more are left for a person, with a warning.';

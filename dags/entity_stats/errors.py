@@ -1,0 +1,57 @@
+"""What ends a task failed, with what an alert has to know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from tabulate import tabulate  # type: ignore[import-untyped]
+
+from entity_stats.sql import Check
+
+Row = dict[str, Any]
+
+#: Rows of a failing claim in a task's log.
+SHOWN = 20
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows as a text table."""
+    return str(tabulate(rows, headers="keys", tablefmt="psql", disable_numparse=True))
+
+
+@dataclass(frozen=True)
+class Offence:
+    """A claim that does not hold.
+
+    Attributes:
+        check: The check.
+        count: How many rows offend the claim.
+        sample: Some of them.
+    """
+
+    check: Check
+    count: int
+    sample: Sequence[Row]
+
+    def describe(self, shown: int) -> str:
+        """The rows: how many, and the first of them as a table."""
+        first = f"{self.count:,} rows" if self.count <= shown else f"the first {shown} of {self.count:,} rows"
+        return f"{first}:\n{table(self.sample[:shown])}"
+
+    def __str__(self) -> str:
+        return f"The claim {self.check.claim} does not hold.\n{self.check.text}\n{self.describe(SHOWN)}"
+
+
+class ClaimsBroken(AirflowFailException):
+    """Claims do not hold; another try would find the same."""
+
+    def __init__(self, *offences: Offence) -> None:
+        super().__init__("\n\n".join(str(offence) for offence in offences))
+        self.offences = offences
+
+
+class DatabaseUnreachable(AirflowException):
+    """PostgreSQL does not answer, or has ended the session; another try may do."""

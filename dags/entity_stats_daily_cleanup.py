@@ -1,0 +1,110 @@
+"""Ages the windows every night at 02:00 UTC, and proves that the cache is exact.
+
+What has become older than 14, 30 and 90 days leaves its window, in small steps while killmails arrive; missed nights
+are caught up. New partitions get their triggers, pending facts are folded. Then every claim is checked; what a check
+finds wrong is repaired, within a limit, and **the run fails all the same**: somebody should know. While the cache is
+not ready the run ends skipped at `gate`, without alert. Run it by hand whenever you like; run again after being killed,
+it goes on.
+
+| param | meaning |
+|---|---|
+| `as_of` | time from which the 14, 30 and 90 days count back; default: the run's logical date, else now |
+
+The Airflow variable `entity_stats_repair_most` says how many entities a run may repair (100 without it).
+
+### When a task fails
+Trouble that passes has been retried already; clear the failed task, or leave it to the next night.
+
+* **gate**: the database does not answer, or the connection `entity_stats_db` is wrong.
+* **guard**: a long transaction holds a new partition: end it (`pg_stat_activity`), then clear the task. Until then rows
+  that are loaded straight into that partition are not counted, and it takes a recalculation to find them.
+* **fold**: facts stay pending and nothing is lost; see the server's message, then `call entity_stats.fold_pending()`.
+* **age**: the windows stay as they were and go on from there. The gate is held: look for the holder in `pg_locks` on
+  `entity_stats.gate`.
+* **verify**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
+* **repair**: see the server's message; `select entity_stats.recalculate(id, type)` repairs a single entity.
+* **recheck**: more is wrong than a run may repair, or recalculation does not help: the log says which rows.
+  `entity_stats_backfill` with `rebuild` builds everything anew while the cache serves.
+* **prune**: history older than 180 days stays; nothing depends on it.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import TaskGroup, TriggerRule, chain
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+from entity_stats.alerts import late
+from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS
+from entity_stats.operators import NOT_READY, GateOperator, SqlOperator, scalar
+from entity_stats.parts import TestableDAG, check_group, publish, repair, start_run, summary
+
+#: The narrow windows first, so that they stay within the wider ones at every commit.
+PERIODS = ("14d", "30d", "90d")
+
+DEADLINE = timedelta(hours=2)
+
+AGE_DOC = """One task per window: moves its cutoff forward, 500 killmails per transaction, and subtracts what has left.
+
+A task ends skipped while a rebuild is running: the windows stand still until that has finished."""
+
+with TestableDAG(
+    dag_id="entity_stats_daily_cleanup",
+    dag_display_name="Entity stats: daily cleanup",
+    description="Age the windows, check every claim, repair what is wrong",
+    doc_md=__doc__,
+    schedule="0 2 * * *",
+    params={"as_of": AS_OF_PARAM},
+    deadline=DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=DEADLINE,
+        callback=SyncCallback(
+            late,
+            kwargs={
+                "title": f"entity_stats_daily_cleanup has not finished within {DEADLINE}",
+                "text": "The windows may be older than a day. What to do: see in the grid which task runs, and what it "
+                "waits for in pg_stat_activity.",
+            },
+        ),
+    ),
+    **DAG_ARGUMENTS,
+):
+    gate = GateOperator(task_id="gate")
+    start = start_run("cleanup")
+    guard = SqlOperator(task_id="guard", sql="call entity_stats.guard_killmails()")
+    fold = SqlOperator(task_id="fold", sql="call entity_stats.fold_pending()")
+    with TaskGroup("age", tooltip="Age the windows", doc_md=AGE_DOC) as age:
+        chain(
+            *[
+                SqlOperator(
+                    task_id=f"age_{period}",
+                    sql=f"call entity_stats.age_window(%(period)s, {AS_OF})",
+                    parameters={"period": period, **AS_OF_PARAMETERS},
+                    skip_on=[NOT_READY],
+                )
+                for period in PERIODS
+            ]
+        )
+    checked = [
+        check_group(severity, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS) for severity in ("fail", "warn")
+    ]
+    recheck = repair(checked[:1], gate, ["fail"])
+    published = publish()
+    prune = SqlOperator(task_id="prune", sql="select entity_stats.prune_runs()", handler=scalar)
+    closing = summary(
+        start,
+        "Entity Stats Cache Cleanup",
+        {
+            "Guarding new partitions...": ["guard"],
+            "Folding pending killmails...": ["fold"],
+            "Ageing the windows...": [f"age.age_{period}" for period in PERIODS],
+            "Repairing...": ["repair", "recheck"],
+        },
+    )
+
+    chain(gate, start, guard, fold, age)
+    [fold, age] >> checked[0]
+    [fold, age] >> checked[1]
+    [checked[0], recheck] >> published
+    start >> prune
+    [published, checked[1], prune] >> closing

@@ -1,0 +1,63 @@
+-- Repair of what checks have found, when it is little. Much is left for a person: it has a cause that is still at work.
+create or replace function entity_stats.wrong_entities(run bigint)
+returns table ("entityType" text, "entityId" bigint, unlisted boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select
+        o.item ->> 'entityType' as "entityType",
+        (o.item ->> 'entityId')::bigint as "entityId",
+        bool_or(c.offending > jsonb_array_length(c.sample)) as unlisted
+    from (
+        -- A second look at a claim replaces the first.
+        select distinct on (l.claim) l.offending, l.sample
+        from entity_stats.check_run as l
+        where l.run = wrong_entities.run and l.severity <> 'warn'
+        order by l.claim, l."checkedAt" desc
+    ) as c
+    cross join lateral jsonb_array_elements(c.sample) as o (item)
+    where o.item ? 'entityType' and o.item ? 'entityId'
+    group by o.item ->> 'entityType', o.item ->> 'entityId';
+end;
+
+comment on function entity_stats.wrong_entities(bigint) is
+'Entities that the newest results of a run''s checks list as wrong; unlisted: a check found more rows than it kept, so that these are not all.';
+
+create or replace procedure entity_stats.repair(run bigint, most integer default 100)
+language plpgsql
+as $$
+declare
+    entities bigint;
+    incomplete boolean;
+    todo record;
+    changed bigint;
+begin
+    select count(*), pg_catalog.bool_or(w.unlisted) into entities, incomplete
+    from entity_stats.wrong_entities(run) as w;
+
+    if entities = 0 then
+        raise notice 'No entity to repair';
+        return;
+    elsif incomplete or entities > most then
+        raise warning 'Checks of run % found % wrong, the limit of repair is %: left for a person',
+            run, case when incomplete then 'more entities than they list' else entities || ' entities' end, most
+            using hint = 'See entity_stats.check_run for the rows. When the cause is mended: call entity_stats.backfill(rebuild => true).';
+        return;
+    end if;
+
+    -- One entity per transaction: commits that fold it wait for no other.
+    for todo in
+        select w."entityType" as type, w."entityId" as id
+        from entity_stats.wrong_entities(run) as w
+        order by 1, 2
+    loop
+        select count(*) into changed
+        from entity_stats.recalculate_entities(todo.type, array[todo.id]);
+        commit;
+        raise notice 'Repaired % %: % cells changed', todo.type, todo.id, changed;
+    end loop;
+end
+$$;
+
+comment on procedure entity_stats.repair (bigint, integer) is
+'Recalculates the entities that checks of a run found wrong, when they are at most most; more are left for a person, with a warning. Call it with autocommit.';

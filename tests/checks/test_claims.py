@@ -1,0 +1,395 @@
+"""Each claim of 7_checks/ fails on what breaks it, nothing else does, and no healthy world breaks any."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from tests.checks.claims import claims, offences
+from tests.database import SQL, WRITER, Database
+from tests.invariants.world import SHAPES, fold_pending, pending
+
+#: The entity that corruptions are about: more killmails in each wider window, all of them with other figures.
+WRONG = """where "entityId" = 3 and "entityType" = 'character'"""
+
+TOTALS = "totals_are_conserved"
+SAMPLE = "sampled_entities_are_exact"
+WINDOWS = "windows_are_exact"
+NESTED = "windows_are_nested"
+POSSIBLE = "counters_are_possible"
+TIMES = "last_times_are_right"
+CHARACTERS, CORPORATIONS, ALLIANCES = "characters_are_exact", "corporations_are_exact", "alliances_are_exact"
+
+ALL_TIME = {TOTALS, SAMPLE, CHARACTERS}
+WINDOWED = {*ALL_TIME, WINDOWS}
+
+#: The partition of a month that ended more than 90 days ago.
+OLD_LEAF = """
+select t.relid::regclass
+from pg_partition_tree('public.killmails') as t
+where t.relid = (
+    select k.tableoid from public.killmails as k
+    where k."killmailTime" < now() - interval '150 days' order by k."killmailTime" desc limit 1
+)
+"""
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """Something that must not happen to a cache, and the claims that find it."""
+
+    name: str
+    sql: str
+    broken: set[str]
+
+
+CORRUPTIONS = [
+    *[
+        Corruption(
+            f"{counter} of all time",
+            f'update public.entity_stats_cache set "{counter}All" = "{counter}All" + 1 {WRONG}',
+            ALL_TIME,
+        )
+        for counter in (
+            "kills",
+            "losses",
+            "iskDestroyed",
+            "iskLost",
+            "soloKills",
+            "soloLosses",
+            "npcKills",
+            "npcLosses",
+        )
+    ],
+    *[
+        Corruption(
+            f"{column} too few", f'update public.entity_stats_cache set "{column}" = "{column}" - 1 {WRONG}', WINDOWED
+        )
+        for column in ("kills90d", "losses30d", "iskDestroyed14d", "iskLost90d", "soloKills30d", "npcLosses14d")
+    ],
+    Corruption(
+        "a window with more than a wider one",
+        f'update public.entity_stats_cache set "kills14d" = "kills30d" + 1 {WRONG}',
+        {*WINDOWED, NESTED},
+    ),
+    Corruption(
+        "other ISK for the same killmails",
+        f'update public.entity_stats_cache set "kills14d" = "kills30d" {WRONG}',
+        {*WINDOWED, NESTED},
+    ),
+    Corruption(
+        "a negative counter",
+        f'update public.entity_stats_cache set "npcKills14d" = -1 {WRONG}',
+        {*WINDOWED, POSSIBLE},
+    ),
+    Corruption(
+        "more solo kills than kills",
+        f'update public.entity_stats_cache set "soloKills14d" = "kills14d" + 1, "soloKills30d" = "kills30d", '
+        f'"soloKills90d" = "kills90d", "soloKillsAll" = "killsAll" {WRONG}',
+        {*WINDOWED, POSSIBLE},
+    ),
+    Corruption(
+        "no kills in a window",
+        f'update public.entity_stats_cache set "kills14d" = 0, "iskDestroyed14d" = 0, "soloKills14d" = 0, "npcKills14d" = 0 {WRONG}',
+        {*WINDOWED, TIMES},
+    ),
+    Corruption(
+        "ISK without kills",
+        f'update public.entity_stats_cache set "kills14d" = 0, "soloKills14d" = 0, "npcKills14d" = 0 {WRONG}',
+        {*WINDOWED, TIMES, POSSIBLE},
+    ),
+    Corruption(
+        "a value that is no number",
+        f"""update public.entity_stats_cache set "iskLost30d" = 'NaN' {WRONG}""",
+        {*WINDOWED, "values_are_finite"},
+    ),
+    Corruption(
+        "an infinite value",
+        f"""update public.entity_stats_cache set "iskDestroyedAll" = '-Infinity' {WRONG}""",
+        {*ALL_TIME, "values_are_finite"},
+    ),
+    Corruption(
+        "a last kill too early",
+        f"""update public.entity_stats_cache set "lastKillTime" = "lastKillTime" - interval '1 microsecond' {WRONG}""",
+        {SAMPLE, CHARACTERS, TIMES},
+    ),
+    Corruption(
+        "a last loss in the session's time zone",
+        f"""update public.entity_stats_cache set "lastLossTime" = "lastLossTime" at time zone 'UTC' {WRONG}""",
+        {SAMPLE, CHARACTERS, TIMES},
+    ),
+    Corruption(
+        "no last kill",
+        f'update public.entity_stats_cache set "lastKillTime" = null {WRONG}',
+        {SAMPLE, CHARACTERS, TIMES},
+    ),
+    Corruption(
+        "an old last loss too early",
+        """
+        insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId")
+        values (1, now() - interval '200 days', 777);
+        commit;
+        update public.entity_stats_cache set "lastLossTime" = "lastLossTime" - interval '1 second' where "entityId" = 777
+        """,
+        {SAMPLE, CHARACTERS},
+    ),
+    Corruption(
+        "a missing row",
+        """delete from public.entity_stats_cache where "entityId" = 1 and "entityType" = 'alliance'""",
+        {TOTALS, WINDOWS, ALLIANCES},
+    ),
+    Corruption(
+        "a ghost row",
+        """
+        insert into public.entity_stats_cache ("entityId", "entityType", "killsAll", "lastKillTime")
+        values (999, 'corporation', 1, now() at time zone 'UTC' - interval '200 days')
+        """,
+        {TOTALS, SAMPLE, CORPORATIONS},
+    ),
+    Corruption(
+        "a disabled trigger",
+        "alter table public.killmails disable trigger trigger_update_entity_stats_on_delete",
+        {"killmails_are_guarded"},
+    ),
+    Corruption(
+        "a trigger that fires on replicas only",
+        "alter table public.killmails_default enable replica trigger trigger_update_entity_stats_on_insert",
+        {"killmails_are_guarded"},
+    ),
+    Corruption(
+        "an unguarded partition",
+        "create table public.killmails_1999 partition of public.killmails for values from ('1999-01-01') to ('2000-01-01')",
+        {"killmails_are_guarded"},
+    ),
+    Corruption(
+        "a killmail past the triggers",
+        """
+        set entity_stats.capture = 'off';
+        insert into public.killmails ("killmailId", "killmailTime", "topAttackerCharacterId") values (1, now() - interval '200 days', 3);
+        reset entity_stats.capture;
+        """,
+        ALL_TIME,
+    ),
+    Corruption(
+        "tickets that do not fold",
+        "alter table entity_stats.ticket disable trigger fold_at_commit",
+        {"killmails_are_guarded"},
+    ),
+    Corruption(
+        "tickets that have not folded",
+        """
+        alter table entity_stats.ticket disable trigger user;
+        insert into public.killmails select * from test.killmails(5, 2);
+        alter table entity_stats.ticket enable always trigger postpone_fold;
+        alter table entity_stats.ticket enable always trigger fold_at_commit;
+        """,
+        {"pending_facts_are_parked"},
+    ),
+    Corruption(
+        "a stuck ledger row",
+        """
+        set entity_stats.fold = 'deferred';
+        insert into public.killmails select * from test.killmails(5, 2);
+        update entity_stats.parked set "parkedAt" = now() - interval '3 hours'
+        """,
+        {"ledger_is_drained"},
+    ),
+    Corruption(
+        "a ledger row that nobody will fold",
+        """
+        set entity_stats.fold = 'deferred';
+        insert into public.killmails select * from test.killmails(5, 2);
+        delete from entity_stats.parked
+        """,
+        {"pending_facts_are_parked"},
+    ),
+    Corruption(
+        "a lost ledger row",
+        """
+        set entity_stats.fold = 'deferred';
+        insert into public.killmails ("killmailId", "killmailTime", "topAttackerCharacterId") values (1, now() - interval '200 days', 3);
+        delete from entity_stats.ledger
+        """,
+        ALL_TIME,
+    ),
+    Corruption(
+        "a partition dropped with its killmails",
+        f"do $$ begin execute 'drop table ' || ({OLD_LEAF}); end $$",
+        {*ALL_TIME, CORPORATIONS, ALLIANCES},
+    ),
+    Corruption(
+        "a moved cutoff",
+        "update entity_stats.time_window set cutoff = cutoff - interval '1 day' where period = '14d'",
+        {*WINDOWED, CORPORATIONS, ALLIANCES},
+    ),
+    Corruption(
+        "an all-time that begins somewhere",
+        "update entity_stats.time_window set cutoff = '2000-01-01' where period = 'all'",
+        {"cutoffs_are_fresh"},
+    ),
+    Corruption("no status", "delete from entity_stats.state", {"cache_is_ready"}),
+    Corruption("a TRUNCATE", "truncate public.killmails", {"cache_is_ready"}),
+]
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda corruption: corruption.name)
+def test_corruption_is_found(ready: Database, corruption: Corruption) -> None:
+    """The claims that say so fail, and no other."""
+    ready.execute(corruption.sql)
+    found = offences(ready)
+    assert set(found) == corruption.broken, found
+
+
+def test_every_claim_can_fail() -> None:
+    broken = set.union(*(corruption.broken for corruption in CORRUPTIONS))
+    assert broken == {check.claim for check in claims()}
+
+
+def test_offending_rows_name_the_entity(ready: Database) -> None:
+    """What repair needs: an "entityId" and an "entityType" in each row about an entity."""
+    ready.execute(f"""update public.entity_stats_cache set "kills14d" = -1, "iskLost14d" = 'NaN' {WRONG}""")
+    run = ready.value("select entity_stats.start_run('check')")
+    for check in claims():
+        ready.execute("select entity_stats.run_check(%s, %s, %s, %s)", [run, check.claim, check.severity, check.query])
+    assert ready.fetch(
+        """
+        select c.claim from entity_stats.check_run as c
+        where c.sample @> '[{"entityId": 3, "entityType": "character"}]' order by 1
+        """
+    ) == [(claim,) for claim in sorted([CHARACTERS, POSSIBLE, SAMPLE, TIMES, "values_are_finite", WINDOWS])]
+    assert ready.fetch("select * from entity_stats.wrong_entities(%s)", [run]) == [("character", 3, False)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, indirect=True)
+def test_untouched(ready: Database) -> None:
+    assert offences(ready) == {}
+
+
+def test_stale(source: Database) -> None:
+    """A cache that was not aged for three days is exact and stale; aged again, it is healthy."""
+    source.load(SQL / "deploy.sql")
+    source.execute("call entity_stats.backfill(as_of => now() - interval '3 days')")
+    assert set(offences(source)) == {"cutoffs_are_fresh"}
+
+    source.execute("select entity_stats.start_run('cleanup', now() - interval '3 days')")
+    assert offences(source) == {}, "the run that checks is about another time"
+    source.execute("select entity_stats.finish_run(max(r.run), 'success') from entity_stats.run as r")
+    assert set(offences(source)) == {"cutoffs_are_fresh"}
+
+    source.execute("call entity_stats.age_windows()")
+    assert offences(source) == {}
+
+
+def test_pending(ready: Database) -> None:
+    """Facts that wait are no offence, even where a deletion was folded before the killmail that it deletes."""
+    with ready.connect(user=WRITER) as writer, ready.connect() as other:
+        writer.execute("set entity_stats.fold = 'deferred'")
+        writer.execute("insert into public.killmails select * from test.killmails(50, 2)")
+        writer.execute(
+            """
+            insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId", "totalValue", solo)
+            select 1, now() - interval '20 days', 888, 5, true
+            union all
+            select 2, now() - interval '1 day', 889, 5, true
+            """
+        )
+        writer.execute("""delete from public.killmails where "killmailId" % 7 = 0""")
+        writer.execute("set entity_stats.fold = ''")
+        with other.transaction():  # keeps the others from taking along what is parked
+            other.execute("select from entity_stats.parked for update")
+            writer.execute("""delete from public.killmails where "killmailId" in (1, 2)""")
+            assert ready.fetch("""select "lossesAll" from public.entity_stats_cache where "entityId" = 888""") == [
+                (-1,)
+            ]
+            assert pending(ready) > 50
+            assert offences(ready) == {}
+
+
+def test_bulk(ready: Database) -> None:
+    ready.execute("insert into public.killmails select * from test.killmails(700, 2)")
+    assert pending(ready) == 700
+    assert offences(ready) == {}
+
+
+def test_while_a_transaction_is_open(ready: Database) -> None:
+    with ready.connect(user=WRITER) as writer, writer.transaction():
+        writer.execute("insert into public.killmails select * from test.killmails(20, 2)")
+        writer.execute("""delete from public.killmails where "killmailId" % 5 = 0""")
+        assert offences(ready) == {}
+
+
+def test_while_the_cache_is_filled_and_rebuilt(source: Database) -> None:
+    """Not ready is the one offence of a backfill; a rebuild offends nothing at any step."""
+    source.load(SQL / "deploy.sql")
+    assert set(offences(source)) == {"cache_is_ready"}
+    for rebuild in (False, True):
+        source.execute("call entity_stats.backfill_begin(rebuild => %s)", [rebuild])
+        expected = set() if rebuild else {"cache_is_ready"}
+        for step, (period, entity_type) in enumerate(
+            source.fetch('select distinct p.period, p."entityType" from entity_stats.phase as p order by 1, 2'), start=2
+        ):
+            source.execute("call entity_stats.backfill_phase(%s, %s)", [period, entity_type])
+            source.execute(f"insert into public.killmails select * from test.killmails(9, {100 * rebuild + step})")
+            assert set(offences(source)) == expected
+        source.execute("select entity_stats.open_folding()")
+        while source.value("select entity_stats.finish_range(5)") is not None:
+            source.execute(f"""update public.killmails set "totalValue" = 7 where "killmailId" % 50 = {step}""")
+            step += 1
+            assert set(offences(source)) == expected
+        assert offences(source) == {}
+
+
+def test_in_a_storm(source: Database) -> None:
+    """Each claim is judged in one snapshot: writers, folds and ageing beside it change nothing."""
+    source.load(SQL / "deploy.sql")
+    source.execute("call entity_stats.backfill(as_of => now() - interval '60 days')")
+    source.execute("select entity_stats.start_run('cleanup', now() - interval '60 days')")
+    done = threading.Event()
+    checked = 0
+
+    def write(seed: int) -> int:
+        """Insert, change and delete, at times leaving it to others to fold, until done."""
+        batches = 0
+        with source.connect(user=WRITER) as writer:
+            while not done.is_set():
+                batches += 1
+                writer.execute(
+                    "select set_config('entity_stats.fold', %s, false)", ["deferred" if batches % 3 == 0 else ""]
+                )
+                writer.execute(
+                    f"insert into public.killmails select * from test.killmails(10, {seed + 10 * batches}, to_age => '100 days')"
+                )
+                writer.execute(
+                    f"""delete from public.killmails where "killmailId" / 1000000 = {seed + 10 * (batches - 2)}"""
+                )
+                writer.execute(
+                    f"""update public.killmails set "totalValue" = {batches} where "killmailId" / 1000000 = {seed + 10 * (batches - 1)}"""
+                )
+        return batches
+
+    def age() -> None:
+        with source.connect() as session:
+            for days in range(59, -1, -1):
+                session.execute(f"call entity_stats.age_windows(now() - interval '{days} days')")
+                session.execute("call entity_stats.fold_pending()")
+
+    with ThreadPoolExecutor() as pool:
+        try:
+            writers = [pool.submit(write, seed) for seed in (2, 3)]
+            ageing = pool.submit(age)
+            while not ageing.done() or checked < 3:
+                found = offences(source)
+                found.pop("cutoffs_are_fresh", None)
+                assert found == {}
+                checked += 1
+        finally:
+            done.set()
+        ageing.result()
+        batches = [writer.result() for writer in writers]
+    assert min(batches) >= 3
+    fold_pending(source)
+    assert offences(source) == {}
+    print(f"{checked} rounds of all claims beside {sum(batches)} batches of writers")
