@@ -9,8 +9,8 @@ backfill is running it takes in everything that is pending, and this DAG does no
 The next run, in five minutes, does the same again; an alert is sent once, and once more when it works again.
 
 * **fold**: see the server's message and its hint. `select * from entity_stats.status()` says how much is pending. When
-  it does not become less, look for sessions that wait in `pg_stat_activity`, and for the holder of `entity_stats.gate` in
-  `pg_locks`.
+  it does not become less, look for sessions that wait in `pg_stat_activity`, and for the holder of
+  `entity_stats.gate` in `pg_locks`.
 """
 
 from datetime import timedelta
