@@ -24,8 +24,8 @@ def page() -> str:
         "# Claims",
         "",
         "What the checks claim about the cache: what it means, why it may not hold, what to do. Each is a query in",
-        "[sql/7_checks](../sql/7_checks) that returns the rows that offend it; no row is healthy. This page is made of the",
-        "comments that open those files: `.ci/claims.py` writes it.",
+        "[sql/7_checks](../sql/7_checks) that returns the rows that offend it; no row is healthy.",
+        "`.ci/claims.py` makes this page of the comments that open those files.",
     ]
     for severity, text in SEVERITIES.items():
         lines += ["", f"## {severity}", "", text]
