@@ -1,5 +1,5 @@
 -- Takes facts out of the ledger and applies them to the cache: its own transaction's at COMMIT, left-over ones on the way.
-create or replace function entity_stats.fold(own xid8, most integer, whole boolean default false)
+create or replace function entity_stats.fold(own xid8, leftover xid8, most integer, whole boolean default false)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -9,7 +9,6 @@ set plan_cache_mode = force_generic_plan -- planned once per session: planning t
 as $$
 declare
     now_state record;
-    leftover xid8;
     more integer;
     facts entity_stats.ledger [];
 begin
@@ -18,7 +17,6 @@ begin
     select
         s.status, s.folding, s.retaining,
         exists (select from entity_stats.invalidation) as invalid,
-        exists (select from entity_stats.parked as p where p.xid <> own) as backlog,
         (select max(w.cutoff) from entity_stats.time_window as w) as newest
     into now_state
     from entity_stats.state as s;
@@ -47,27 +45,18 @@ begin
 
     perform entity_stats.take(own, facts[more].fact, now_state.retaining);
 
-    -- Left-over facts must not wait for the clock: take along as many as we bring ourselves, so that nobody's COMMIT more
-    -- than doubles.
-    if now_state.backlog and more > 0 then
-        select p.xid into leftover
-        from entity_stats.parked as p
-        where p.xid <> own
-        limit 1
-        for update skip locked;
-
-        if found then
-            facts := facts || array(
-                select l
-                from entity_stats.ledger as l
-                where l.xid = leftover and not l.folded
-                order by l.fact
-                limit more
-            );
-            perform entity_stats.take(leftover, facts[cardinality(facts)].fact, now_state.retaining);
-            if not exists (select from entity_stats.ledger as l where l.xid = leftover and not l.folded) then
-                delete from entity_stats.parked as p where p.xid = leftover;
-            end if;
+    -- As many as we bring ourselves, so that nobody's COMMIT more than doubles.
+    if leftover is not null and more > 0 then
+        facts := facts || array(
+            select l
+            from entity_stats.ledger as l
+            where l.xid = leftover and not l.folded
+            order by l.fact
+            limit more
+        );
+        perform entity_stats.take(leftover, facts[cardinality(facts)].fact, now_state.retaining);
+        if not exists (select from entity_stats.ledger as l where l.xid = leftover and not l.folded) then
+            delete from entity_stats.parked as p where p.xid = leftover;
         end if;
     end if;
 
@@ -81,8 +70,8 @@ begin
 end
 $$;
 
-comment on function entity_stats.fold(xid8, integer, boolean) is
-'Folds at most most facts of transaction own, and up to as many left-over ones; returns how many, 0 and drops them while the cache is empty, null and leaves them during the first part of a backfill. whole: with more than most, it parks all of them.';
+comment on function entity_stats.fold(xid8, xid8, integer, boolean) is
+'Folds at most most facts of transaction own, and up to as many of a parked one (leftover, or null); returns how many, 0 and drops them while the cache is empty, null and leaves them during the first part of a backfill. whole: with more than most, it parks all of them.';
 
 create or replace function entity_stats.take(owner xid8, last bigint, retaining boolean)
 returns void

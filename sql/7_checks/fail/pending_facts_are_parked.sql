@@ -2,9 +2,9 @@
 --
 -- A fact that is not would never be folded, and its entities would lag behind killmails for ever.
 --
--- What to do: park it again: insert into entity_stats.parked (xid, reason) values (the xid shown, 'by hand'); then
--- call entity_stats.fold_pending(). It happens when somebody empties entity_stats.parked or disables the triggers of
--- entity_stats.ticket; anything else is a bug: please report it with the rows of entity_stats.ledger.
+-- What to do: call entity_stats.fold_pending() parks and folds it, and entity_stats_fold_pending does so every five minutes. It
+-- happens when somebody empties entity_stats.parked, disables the triggers of entity_stats.ticket, or tampers with settings
+-- named entity_stats.*; anything else is a bug: please report it with the rows of entity_stats.ledger.
 select
     l.xid,
     count(*) as facts,
