@@ -5,7 +5,19 @@ language plpgsql stable security definer rows 1 -- readers have no right on the 
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if public.is_stats_cache_populated() then
+    if
+        exists (select from entity_stats.state as s where s.status = 'ready')
+        and not exists (select from entity_stats.invalidation)
+        -- What keeps the cache live, and what a restore of a ready cache creates last.
+        and exists (
+            select
+            from pg_trigger as t
+            where
+                t.tgrelid = to_regclass('public.killmails')
+                and t.tgname = 'trigger_update_entity_stats_on_insert'
+                and t.tgenabled <> 'D'
+        )
+    then
         return query select s.* from public.get_entity_stats_from_cache(entity_id, entity_type, period) as s;
     else
         return query select s.* from public.get_entity_stats_from_view(entity_id, entity_type, period) as s;

@@ -1,5 +1,4 @@
--- Populated means ready: exact, complete and live. A cache with rows in it may be half built. The trigger is what keeps it
--- live, and what a restore creates last. PL/pgSQL keeps the plan.
+-- Populated means ready: exact and complete. A cache with rows in it may be half built. PL/pgSQL keeps the plan.
 create or replace function public.is_stats_cache_populated()
 returns boolean
 language plpgsql stable security definer -- readers have no right on the state
@@ -8,15 +7,7 @@ as $$
 begin
     return
         exists (select from entity_stats.state as s where s.status = 'ready')
-        and not exists (select from entity_stats.invalidation)
-        and exists (
-            select
-            from pg_trigger as t
-            where
-                t.tgrelid = to_regclass('public.killmails')
-                and t.tgname = 'trigger_update_entity_stats_on_insert'
-                and t.tgenabled in ('O', 'A')
-        );
+        and not exists (select from entity_stats.invalidation);
 end
 $$;
 
