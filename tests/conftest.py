@@ -8,6 +8,9 @@ import pytest
 
 from demo.server import EmbeddedServer
 from tests.database import Database, Databases
+from tests.invariants.world import ready, shape, source, worlds
+
+__all__ = ["ready", "shape", "source", "worlds"]
 
 #: Off UTC by a broken number of hours, with daylight saving: dependence on the session's time zone shows.
 TIMEZONE = "America/St_Johns"

@@ -1,4 +1,4 @@
-"""Fixtures of small worlds, and of a server whose roles are the test's own."""
+"""A server whose roles are the tests' own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ import pytest
 from demo.server import EmbeddedServer
 from tests.conftest import TIMEZONE
 from tests.database import Databases
-from tests.invariants.world import ready, shape, source, worlds
-
-__all__ = ["own_databases", "ready", "shape", "source", "worlds"]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Fixtures of small worlds, and a configuration for Airflow, which the page imports its permissions from."""
+"""A configuration for Airflow, which the page imports its permissions from."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from tests.invariants.world import ready, shape, source, worlds
-
-__all__ = ["ready", "shape", "source", "worlds"]
 
 
 @pytest.fixture(scope="session", autouse=True)

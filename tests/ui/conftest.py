@@ -31,9 +31,6 @@ from playwright.sync_api import (
 from demo.airflow_api import AirflowError
 from demo.airflow_server import AirflowServer, free_port
 from tests.database import Database
-from tests.invariants.world import ready, shape, source, worlds
-
-__all__ = ["ready", "shape", "source", "worlds"]
 
 CONNECTION = "entity_stats_db"
 
