@@ -44,6 +44,10 @@ test-pg: $(STAMP) ## The same tests on a real server's binaries: make test-pg PG
 	@[ -n "$${PG_BIN:-}" ] || { echo 'Say which server: make test-pg PG_BIN=/usr/lib/postgresql/15/bin' >&2; exit 2; }
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-ui
+test-ui: $(STAMP) ## The page in the Airflow UI, looked at by Chromium (apt-get install chromium)
+	$(BIN)/python -m pytest tests/ui $(ARGS)
+
 .PHONY: lint
 lint: $(STAMP) ## Check Python, SQL and the SQL inside PL/pgSQL bodies
 	$(BIN)/ruff check .

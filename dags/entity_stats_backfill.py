@@ -30,7 +30,7 @@ from airflow.sdk import DAG, Param, TaskGroup, chain
 
 from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS, ENTITY_TYPES
 from entity_stats.operators import NOT_READY, DeployOperator, SqlOperator
-from entity_stats.parts import check_group, full_verify_wanted, publish, start_run, summary
+from entity_stats.parts import check_group, full_verify_wanted, start_run, summary, verdict
 
 PHASES = {
     "phase_1_all_time": ("all", "Phase 1: Backfilling all-time stats..."),
@@ -87,7 +87,7 @@ with DAG(
     finish = SqlOperator(task_id="finish", sql="call entity_stats.backfill_finish()")
     full_wanted = full_verify_wanted()
     verify, warnings, full = check_group("fail"), check_group("warn"), check_group("full")
-    published = publish()
+    published = verdict()
     closing = summary(
         start,
         "Entity Stats Cache Backfill",

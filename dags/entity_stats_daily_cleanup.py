@@ -37,7 +37,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from entity_stats.alerts import late
 from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS
 from entity_stats.operators import NOT_READY, GateOperator, SqlOperator, scalar
-from entity_stats.parts import TestableDAG, check_group, publish, repair, start_run, summary
+from entity_stats.parts import TestableDAG, check_group, repair, start_run, summary, verdict
 
 #: The narrow windows first, so that they stay within the wider ones at every commit.
 PERIODS = ("14d", "30d", "90d")
@@ -89,7 +89,7 @@ with TestableDAG(
         check_group(severity, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS) for severity in ("fail", "warn")
     ]
     recheck = repair(checked[:1], gate, ["fail"])
-    published = publish()
+    published = verdict()
     prune = SqlOperator(task_id="prune", sql="select entity_stats.prune_runs()", handler=scalar)
     closing = summary(
         start,

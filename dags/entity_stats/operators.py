@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -31,9 +30,6 @@ UNREACHABLE = ("08", "57P")
 
 #: Beginnings of SQLSTATEs that a later try may not meet: deadlocks, resources, input and output, locks.
 PASSING = ("40", "53", "58", "55P03")
-
-#: Offending rows of a check that are kept, for the repair.
-KEPT = 500
 
 
 def scalar(cursor: psycopg.Cursor[Any]) -> Any:
@@ -290,24 +286,9 @@ class SummaryOperator(SqlOperator):
 
 
 def run_check(hook: KillboardHook, check: Check, run: str) -> Offence | None:
-    """Run a check and keep its result: how many rows offend it, and some of them."""
-    begun = time.monotonic()
-    # The server counts: a cache that is wrong everywhere does not fit into a worker.
-    query = f"select o.*, count(*) over () as offending_rows from (\n{check.query}\n) as o limit {KEPT}"  # noqa: S608
-    sample = hook.rows(query)
-    duration = timedelta(seconds=time.monotonic() - begun)
-    offending = max((row.pop("offending_rows") for row in sample), default=0)
-    hook.run(
-        "select entity_stats.record_check("
-        "%(run)s::bigint, %(claim)s, %(severity)s, %(offending)s, %(sample)s::jsonb, %(took)s)",
-        autocommit=True,
-        parameters={
-            "run": run,
-            "claim": check.claim,
-            "severity": check.severity,
-            "offending": offending,
-            "sample": json.dumps(sample, default=str),
-            "took": duration,
-        },
+    """Run a check, which keeps its result; None when the claim holds."""
+    [result] = hook.rows(
+        "select * from entity_stats.run_check(%(run)s, %(claim)s, %(severity)s, %(query)s)",
+        {"run": int(run), "claim": check.claim, "severity": check.severity, "query": check.query},
     )
-    return Offence(check, offending, sample) if offending else None
+    return Offence(check, result["offending"], result["sample"]) if result["offending"] else None

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, TaskGroup, TriggerRule, get_current_context, task
+from airflow.sdk import DAG, Asset, TaskGroup, TriggerRule, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
 
 from entity_stats.defaults import AS_OF, AS_OF_PARAMETERS, ASSET, REPAIR_MOST
 from entity_stats.operators import CheckOperator, GateOperator, RecheckOperator, SqlOperator, SummaryOperator, scalar
@@ -14,6 +15,8 @@ from entity_stats.sql import checks
 
 #: Number of this run in entity_stats.run, as a template.
 RUN = "{{ ti.xcom_pull(task_ids='start_run') }}"
+#: Entities that are recounted in one transaction.
+BATCH = 200
 
 
 class TestableDAG(DAG):
@@ -82,14 +85,20 @@ def repair(checked: Sequence[TaskGroup], gate: GateOperator, severities: Sequenc
     return recheck
 
 
-def publish() -> EmptyOperator:
-    """The task that tells users' own DAGs that the cache is fresh: put it after all that has to hold."""
+def verdict(task_id: str = "publish", outlets: Sequence[Asset] = (ASSET,)) -> EmptyOperator:
+    """The task whose state is the run's: put it after all that has to hold, whatever has been repaired since.
+
+    Args:
+        task_id: Its name.
+        outlets: What it updates when all holds: users' own DAGs may be scheduled on it.
+    """
     return EmptyOperator(
-        task_id="publish",
-        outlets=[ASSET],
+        task_id=task_id,
+        outlets=list(outlets),
         trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
         on_success_callback=None,
-        doc_md="Updates the asset `entity_stats_cache`, unless something before it has failed.",
+        doc_md="Decides the state of the run: something before it has failed, or all holds. Then the asset "
+        "`entity_stats_cache` is updated by the DAGs that make the cache fresh.",
     )
 
 
@@ -118,3 +127,23 @@ def check_group(severity: str, **kwargs: Any) -> TaskGroup:
 def full_verify_wanted() -> bool:
     """Let the comparison of everything pass when the param full_verify says so."""
     return bool(get_current_context()["params"]["full_verify"])
+
+
+@task.branch
+def listed_or_active() -> str:
+    """Choose by the params whether listed entities are recounted, or all that were active."""
+    params = get_current_context()["params"]
+    if bool(params["entity_ids"]) != bool(params["entity_type"]):
+        raise AirflowFailException("Give entity_ids and their entity_type, or neither of them: then all active ones")
+    return "batches_of_ids" if params["entity_ids"] else "active"
+
+
+@task
+def batches_of_ids() -> list[dict[str, Any]]:
+    """The listed entities, BATCH of them for each transaction."""
+    params = get_current_context()["params"]
+    ids = sorted(set(params["entity_ids"]))
+    return [
+        {"entity_type": params["entity_type"], "entity_ids": ids[first : first + BATCH]}
+        for first in range(0, len(ids), BATCH)
+    ]

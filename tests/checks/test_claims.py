@@ -231,6 +231,11 @@ CORRUPTIONS = [
         {"cutoffs_are_fresh"},
     ),
     Corruption("no status", "delete from entity_stats.state", {"cache_is_ready"}),
+    Corruption(
+        "no trigger at all",
+        "alter table public.killmails disable trigger user",
+        {"killmails_are_guarded"},
+    ),
     Corruption("a TRUNCATE", "truncate public.killmails", {"cache_is_ready"}),
 ]
 

@@ -275,7 +275,7 @@ def test_look_up(serve: Callable[..., TestClient], ready: Database) -> None:
         "select period, (stats).kills, (stats).losses from entity_stats.lookup(%s)", [entity]
     ):
         assert f"{period} {kills:,} {losses:,}" in shown
-    assert f'{{"entity_id": {entity}, "entity_type": "alliance"}}' in shown
+    assert f'{{"entity_ids": [{entity}], "entity_type": "alliance"}}' in shown
     assert "Nobody of the id 424242" in text(get(client, entity="424,242"))
 
 

@@ -1,0 +1,40 @@
+"""Folds what is pending in the ledger, every five minutes; done at once when there is nothing.
+
+An ordinary READ COMMITTED commit folds itself. What waits are the facts of bulk loads, of other isolation levels, of
+sessions that ask for it (`set entity_stats.fold = 'deferred'`), and of faults: all of it is in the ledger, nothing is
+lost, the cache is behind by as much. 500 killmails per transaction, beside any ingest and any other fold. While a
+backfill is running it takes in everything that is pending, and this DAG does nothing.
+
+### When a task fails
+The next run, in five minutes, does the same again; an alert is sent once, and once more when it works again.
+
+* **fold**: see the server's message and its hint. `select * from entity_stats.status()` says how much is pending. When
+  it does not become less, look for sessions that wait in `pg_stat_activity`, and for the holder of
+  `entity_stats.gate` in `pg_locks`.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import DAG
+
+from entity_stats.defaults import DAG_ARGUMENTS
+from entity_stats.operators import NOT_DEPLOYED, SqlOperator
+
+with DAG(
+    dag_id="entity_stats_fold_pending",
+    dag_display_name="Entity stats: fold pending",
+    description="Fold what bulk loads have left pending",
+    doc_md=__doc__,
+    schedule="*/5 * * * *",
+    dagrun_timeout=timedelta(hours=7),
+    **DAG_ARGUMENTS,
+):
+    SqlOperator(
+        task_id="fold",
+        sql="call entity_stats.fold_pending()",
+        skip_on=[NOT_DEPLOYED],
+        retries=2,
+        retry_exponential_backoff=False,
+        priority_weight=10,
+        weight_rule="absolute",
+    )

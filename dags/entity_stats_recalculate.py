@@ -1,0 +1,82 @@
+"""Recounts entities from killmails, exactly, while killmails arrive.
+
+For whatever changed killmails behind the triggers' back: a partition restored, attached or dropped with its rows, a
+hand in the cache. Nothing is changed where all is right. What was changed, cell by cell, is in the log and is kept in
+`entity_stats.correction`. When very much is wrong, `entity_stats_backfill` with `rebuild` is faster.
+
+| param | meaning |
+|---|---|
+| `entity_type` | character, corporation or alliance: of the ids |
+| `entity_ids` | the entities to recount, 200 per transaction; empty: all that were active |
+| `active_days` | without ids: every entity with a killmail in so many days, or with a count in a window |
+
+### When a task fails
+* **gate**: the database does not answer, or the connection `entity_stats_db` is wrong.
+* **listed_or_active**: the params contradict each other: give ids and their type, or neither.
+* **listed**, **active**: see the server's message. What was recounted before it is committed: run it again.
+"""
+
+from airflow.sdk import DAG, Param
+
+from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS, ENTITY_TYPES
+from entity_stats.operators import GateOperator, SqlOperator, corrections
+from entity_stats.parts import batches_of_ids, listed_or_active, start_run, summary
+
+with DAG(
+    dag_id="entity_stats_recalculate",
+    dag_display_name="Entity stats: recalculate",
+    description="Recount entities from killmails",
+    doc_md=__doc__,
+    schedule=None,
+    params={
+        "entity_type": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, *ENTITY_TYPES],
+            title="Type of the entities",
+            description="Of the ids below; leave it empty to recount all that were active.",
+        ),
+        "entity_ids": Param(
+            [],
+            type="array",
+            items={"type": "integer", "minimum": 1},
+            maxItems=10_000,
+            title="Ids of the entities",
+            description="One per line. Empty: all entities that were active.",
+        ),
+        "active_days": Param(
+            90,
+            type="integer",
+            minimum=1,
+            maximum=36_500,
+            title="Active days",
+            description="Without ids: recount every entity with a killmail in so many days.",
+        ),
+        "as_of": AS_OF_PARAM,
+    },
+    max_active_tasks=3,
+    **DAG_ARGUMENTS,
+):
+    gate = GateOperator(task_id="gate")
+    start = start_run("recalculation")
+    choice = listed_or_active()
+    batches = batches_of_ids()
+    listed = SqlOperator.partial(
+        task_id="listed",
+        sql="select * from entity_stats.recalculate_entities(%(entity_type)s, %(entity_ids)s::bigint[])",
+        handler=corrections,
+        map_index_template="{{ task.parameters['entity_type'] }} {{ task.parameters['entity_ids'][0] }}...",
+    ).expand(parameters=batches)
+    active = SqlOperator(
+        task_id="active",
+        sql=f"call entity_stats.recalculate_active({AS_OF}, %(days)s)",
+        parameters={"days": "{{ params.active_days }}", **AS_OF_PARAMETERS},
+    )
+    closing = summary(
+        start,
+        "Entity Stats Cache Recalculation",
+        {"Recalculating listed entities...": ["listed"], "Recalculating active entities...": ["active"]},
+    )
+
+    gate >> start >> choice >> [batches, active]
+    [listed, active] >> closing

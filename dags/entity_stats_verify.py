@@ -1,0 +1,46 @@
+"""Proves every figure of the cache against killmails, every Sunday at 04:00 UTC and whenever you run it.
+
+Besides the claims that the daily cleanup checks, it compares every cell of every entity with a recount of all
+killmails, one task per entity type: that takes about as long as a backfill, and disturbs nobody. What it finds wrong is
+repaired, within a limit, and the run fails all the same. While the cache is not ready the run ends skipped at `gate`.
+
+The Airflow variable `entity_stats_repair_most` says how many entities a run may repair (100 without it).
+
+### When a task fails
+* **gate**: the database does not answer, or the connection `entity_stats_db` is wrong.
+* **verify**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
+* **full**: the rows in the log differ from killmails: the cell, what the cache says, what is true. Something has
+  changed killmails or the cache behind the triggers' back; the task's documentation says what to look for.
+* **repair**: see the server's message; `select entity_stats.recalculate(id, type)` repairs a single entity.
+* **recheck**: more is wrong than a run may repair, or recalculation does not help: the log says which rows.
+  `entity_stats_backfill` with `rebuild` builds everything anew while the cache serves.
+"""
+
+from airflow.sdk import DAG
+
+from entity_stats.defaults import AS_OF_PARAM, DAG_ARGUMENTS
+from entity_stats.operators import GateOperator
+from entity_stats.parts import check_group, repair, start_run, summary, verdict
+
+SEVERITIES = ("fail", "warn", "full")
+
+with DAG(
+    dag_id="entity_stats_verify",
+    dag_display_name="Entity stats: verify",
+    description="Compare every cell of the cache with killmails",
+    doc_md=__doc__,
+    schedule="0 4 * * 0",
+    params={"as_of": AS_OF_PARAM},
+    max_active_tasks=3,
+    **DAG_ARGUMENTS,
+):
+    gate = GateOperator(task_id="gate")
+    start = start_run("verify")
+    verify, warnings, full = [check_group(severity) for severity in SEVERITIES]
+    recheck = repair([verify, full], gate, ["fail", "full"])
+    decided = verdict("verdict", outlets=[])
+    closing = summary(start, "Entity Stats Cache Verification", {"Repairing...": ["repair", "recheck"]})
+
+    gate >> start >> [verify, warnings, full]
+    [verify, full, recheck] >> decided
+    [warnings, decided] >> closing

@@ -1,0 +1,159 @@
+"""Runbook and installation say what is: their commands run, every claim and error message is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import psycopg
+import pytest
+
+from tests.database import ROOT, SQL, WRITER, Database
+from tests.deploy.test_migration import EARLIER
+from tests.invariants.world import assert_exact, pending
+
+DOCS = ROOT / "docs"
+RUNBOOK = (DOCS / "runbook.md").read_text()
+INSTALL = (DOCS / "install.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_claims_are_those_of_the_checks() -> None:
+    from claims import page
+
+    assert (DOCS / "claims.md").read_text() == page(), "run .ci/claims.py"
+
+
+def raised() -> set[str]:
+    """Every message that SQL of a site raises, as the runbook's headings write them."""
+    messages: set[str] = set()
+    for path in SQL.rglob("*.sql"):
+        if "sample" not in path.parts:
+            found = re.findall(r"raise (?:exception|warning) '((?:[^']|'')*)'", path.read_text())
+            messages |= {message.replace("''", "'").replace("%", "…") for message in found}
+    return messages
+
+
+def test_every_error_message_is_in_the_runbook_and_no_other() -> None:
+    _, _, errors = RUNBOOK.partition("\n## Error messages\n")
+    headings = re.findall(r"^### `(.+)`$", errors, re.MULTILINE)
+    assert len(headings) == len(set(headings))
+    assert set(headings) == raised()
+
+
+@pytest.mark.parametrize("block", blocks(RUNBOOK, "sql"))
+def test_sql_of_the_runbook_runs(ready: Database, block: str) -> None:
+    done = ready.psql("--quiet", input=re.sub(r" \\watch \d+", "", block))
+    assert done.returncode == 0, done.stderr
+    assert_exact(ready)
+
+
+def test_brake_for_peak_hours(ready: Database) -> None:
+    [brake] = [block for block in blocks(RUNBOOK, "sql") if "set entity_stats.fold = 'deferred'" in block]
+    [release] = [block for block in blocks(RUNBOOK, "sql") if "reset entity_stats.fold" in block]
+
+    def insert(seed: int) -> None:
+        with ready.connect(user=WRITER) as session:
+            session.execute("insert into public.killmails select * from test.killmails(5, %s)", [seed])
+
+    insert(2)
+    assert pending(ready) == 0
+    try:
+        ready.execute(brake)
+        insert(3)
+        assert pending(ready) == 5
+        assert ready.fetch("select * from entity_stats.differences()") == []
+        assert ready.fetch("select reason from entity_stats.backlog()") == [("deferred",)]
+    finally:
+        assert ready.psql(input=release).returncode == 0
+    assert pending(ready) == 0
+    insert(4)
+    assert pending(ready) == 0
+    assert_exact(ready)
+
+
+def test_manual_update_breaks_exactness_and_recalculation_repairs_it(ready: Database) -> None:
+    # The remedy that the specification gives for stats that do not match, three days after the windows were aged.
+    ready.execute("""
+        update public.entity_stats_cache as c set "kills30d" = (
+            select count(*) from public.killmails as k
+            where k."topAttackerCharacterId" = c."entityId" and k."killmailTime" >= now() + interval '3 days' - interval '30 days'
+        )
+        where c."entityType" = 'character'
+    """)
+    wrong = ready.fetch('select "entityId", "column" from entity_stats.differences()')
+    assert {column for _, column in wrong} == {"kills30d"}
+    for entity, column in wrong:
+        repaired = ready.fetch("select \"column\" from entity_stats.recalculate(%s, 'character')", [entity])
+        assert repaired == [(column,)]
+    assert_exact(ready)
+
+
+def test_dropped_trigger_is_recreated(ready: Database) -> None:
+    ready.execute("drop trigger trigger_update_entity_stats_on_insert on public.killmails")
+    assert ready.fetch("select missing from entity_stats.unguarded()") == [(["trigger_update_entity_stats_on_insert"],)]
+    [recreate] = [block for block in blocks(RUNBOOK, "sql") if "drop trigger if exists" in block]
+    assert ready.psql(input=recreate).returncode == 0
+    assert ready.fetch("select * from entity_stats.unguarded()") == []
+
+
+def test_commit_time_work_is_not_in_the_plan(ready: Database) -> None:
+    cached = 'select count(*) from public.entity_stats_cache where "entityId" = 123456'
+    with ready.connect(autocommit=False) as session:
+        plan = session.execute("""
+            explain (analyze, costs off)
+            insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId", "totalValue")
+            values (-1, now(), 123456, 10000)
+        """).fetchall()
+        assert any("trigger_update_entity_stats_on_insert" in line for [line] in plan)
+        assert not any("fold_at_commit" in line for [line] in plan)
+        assert session.execute(cached).fetchone() == (0,)
+    assert ready.value(cached) == 1
+
+
+def bash(database: Database, command: str) -> None:
+    """Run a command of the documentation as a site would: psql on the path, libpq's variables say where."""
+    session = psycopg.conninfo.conninfo_to_dict(database.conninfo)
+    environment = {
+        "PATH": f"{database.server.bin}:/usr/bin:/bin",
+        "PGHOST": str(session["host"]),
+        "PGPORT": str(session["port"]),
+        "PGUSER": str(session["user"]),
+        "PGDATABASE": database.name,
+    }
+    done = subprocess.run(
+        ["bash", "-euc", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def section(heading: str) -> str:
+    """A section of the installation page."""
+    _, _, after = INSTALL.partition(f"\n## {heading}\n")
+    assert after
+    return after.partition("\n## ")[0]
+
+
+def test_psql_and_cron(source: Database) -> None:
+    for command in blocks(section("psql and cron instead of Airflow"), "bash"):
+        bash(source, command)
+    [crontab] = [text for text in blocks(section("psql and cron instead of Airflow"), "text") if "* * *" in text]
+    for line in crontab.splitlines():
+        bash(source, re.sub(r"^(\S+ +){5}", "", line).replace("cd /srv/entity-stats-cache", "true"))
+    assert_exact(source)
+    for command in blocks(section("Uninstall"), "bash"):
+        bash(source, command)
+    assert source.value("select to_regnamespace('entity_stats') is null")
+
+
+def test_from_an_earlier_cache(source: Database) -> None:
+    source.execute(EARLIER)
+    for command in blocks(section("From an earlier cache with a row trigger"), "bash"):
+        bash(source, command)
+    assert_exact(source)
+    source.execute("drop table public.entity_stats_cache_before")
+    source.execute("drop function public.update_entity_stats_on_insert_before()")
