@@ -76,6 +76,10 @@ deploy: ## Deploy to the database named by DATABASE_URL, with psql
 	@[ -n "$${DATABASE_URL:-}" ] || { echo 'Say which database: make deploy DATABASE_URL=postgresql://user@host:5432/killboard' >&2; exit 2; }
 	@psql "$$DATABASE_URL" --no-psqlrc -v ON_ERROR_STOP=1 -f sql/deploy.sql
 
+.PHONY: alert-test
+alert-test: $(STAMP) ## Send a message through the alert connection (AIRFLOW_CONN_ENTITY_STATS_ALERTS)
+	@PYTHONPATH=dags $(BIN)/python -m entity_stats.alerts
+
 .PHONY: bench
 bench: $(STAMP) ## Measure what the documentation quotes
 	$(BIN)/python -m tests.benchmarks

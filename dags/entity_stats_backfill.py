@@ -22,8 +22,8 @@ the server's message and its hint. After mending the cause, clear the failed tas
 * **phase_...**: `killmails changed under the backfill` means TRUNCATE, ATTACH or DETACH: trigger the DAG again, it
   starts anew. Out of disk: each phase stages its rows in `entity_stats.staged`.
 * **finish**: slices are not done: clear the phase that failed. Facts stay in the ledger meanwhile, nothing is lost.
-* **verify.(claim)**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
-* **full.(claim)**: the same for the comparison of everything.
+* **verify**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
+* **full**: the same for the comparison of everything.
 """
 
 from airflow.sdk import DAG, Param, TaskGroup, chain

@@ -13,7 +13,8 @@ hand in the cache. Nothing is changed where all is right. What was changed, cell
 ### When a task fails
 * **gate**: the database does not answer, or the connection `entity_stats_db` is wrong.
 * **listed_or_active**: the params contradict each other: give ids and their type, or neither.
-* **listed**, **active**: see the server's message. What was recounted before it is committed: run it again.
+* **listed**: see the server's message. What was recounted before is committed: clear the task, or run it all again.
+* **active**: the same.
 """
 
 from airflow.sdk import DAG, Param

@@ -22,7 +22,7 @@ from typing import Any
 from airflow.sdk import BaseNotifier, Variable
 from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
-from entity_stats.errors import ClaimsBroken, DatabaseUnreachable, Offence
+from entity_stats.errors import ClaimsBroken, DatabaseUnreachable, Offence, table
 
 #: Airflow connection of type apprise.
 CONNECTION = "entity_stats_alerts"
@@ -158,10 +158,11 @@ def incidents(context: Any) -> Iterator[Incident]:
 def rows(offence: Offence) -> str:
     """What a claim means, what to do, and as many of the offending rows as a message takes."""
     sample = [{name: _cut(str(value), LONGEST_CELL) for name, value in row.items()} for row in offence.sample]
-    short = Offence(offence.check, offence.count, sample)
-    fitting = [text for shown in (20, 10, 5, 3, 1) if len(text := short.describe(shown)) <= LONGEST_TABLE]
-    head, _, grid = (fitting[0] if fitting else _cut(short.describe(1), LONGEST_TABLE)).partition("\n")
-    return f"{_cut(offence.check.text, LONGEST_TEXT)}\n\n{head}\n{code(grid)}"
+    grids = (table(sample[:shown]) for shown in (20, 10, 5, 3, 1))
+    # A row that is wider than a message is told downwards.
+    tall = "\n".join(f"{name}: {value}" for name, value in sample[0].items())
+    grid = next((grid for grid in grids if len(grid) <= LONGEST_TABLE), tall)
+    return f"{_cut(offence.check.text, LONGEST_TEXT)}\n\n{offence.count:,} rows, for example:\n{code(grid)}"
 
 
 def code(text: str) -> str:

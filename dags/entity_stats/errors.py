@@ -36,13 +36,9 @@ class Offence:
     count: int
     sample: Sequence[Row]
 
-    def describe(self, shown: int) -> str:
-        """The rows: how many, and the first of them as a table."""
-        first = f"{self.count:,} rows" if self.count <= shown else f"the first {shown} of {self.count:,} rows"
-        return f"{first}:\n{table(self.sample[:shown])}"
-
     def __str__(self) -> str:
-        return f"The claim {self.check.claim} does not hold.\n{self.check.text}\n{self.describe(SHOWN)}"
+        first = f"{self.count:,} rows" if self.count <= SHOWN else f"the first {SHOWN} of {self.count:,} rows"
+        return f"The claim {self.check.claim} does not hold.\n{self.check.text}\n{first}:\n{table(self.sample[:SHOWN])}"
 
 
 class ClaimsBroken(AirflowFailException):

@@ -134,6 +134,11 @@ def airflow(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> Airflow:
-    """Airflow with a connection to a fresh database where everything is deployed."""
+    """Airflow with a connection to a fresh database where everything is deployed, and nothing told yet."""
+    from airflow.models.variable import Variable
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.query(Variable).delete()
     monkeypatch.setenv("AIRFLOW_CONN_ENTITY_STATS_DB", site.uri)
     return Airflow(site, caplog, capsys)

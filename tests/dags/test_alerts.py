@@ -1,0 +1,108 @@
+"""Alerts: what they say, to whom, and how often; sent by runs in this process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from entity_stats.alerts import CONNECTION, incidents, triage
+from entity_stats.errors import ClaimsBroken, Offence
+from entity_stats.sql import Check, checks
+from tests.dags.conftest import Airflow
+from tests.dags.receivers import Inbox, webhook
+from tests.database import ROOT
+
+FOLD = "entity_stats_fold_pending"
+
+
+@pytest.fixture
+def inbox(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+    """A webhook that the connection names."""
+    with webhook() as inbox:
+        connection = {"conn_type": "apprise", "extra": {"config": {"path": inbox.url, "tag": "alerts"}}}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", json.dumps(connection))
+        yield inbox
+
+
+def test_a_database_that_is_down_is_told_once(airflow: Airflow, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as down:
+        down.setenv("AIRFLOW_CONN_ENTITY_STATS_DB", "postgresql://nobody@127.0.0.1:1/nowhere")
+        for dag_id in (FOLD, "entity_stats_daily_cleanup", FOLD):
+            assert airflow.run(dag_id).state == "failed"
+    assert inbox.titles == ["PostgreSQL does not answer"]
+    [[_, text]] = inbox.messages
+    assert "Connection refused" in text
+    assert f"Run: {FOLD}, manual__" in text
+    assert "Log: http" in text
+    assert "What to do: see whether it runs" in text
+
+    for _ in range(2):
+        assert airflow.run(FOLD).state == "success"
+    assert inbox.titles == ["PostgreSQL does not answer", "Solved: PostgreSQL does not answer"]
+
+
+def test_a_task_that_fails_is_told_with_what_to_do(airflow: Airflow, inbox: Inbox) -> None:
+    airflow.database.execute("drop procedure entity_stats.fold_pending")
+    for _ in range(2):
+        assert airflow.run(FOLD).state == "failed"
+    assert inbox.titles == [f"{FOLD}: fold has failed"]
+    [[_, text]] = inbox.messages
+    assert "procedure entity_stats.fold_pending() does not exist" in text
+    assert "What to do: see the server's message and its hint." in text
+
+
+def test_without_a_connection_it_is_a_line_in_the_log(airflow: Airflow) -> None:
+    airflow.database.execute("drop procedure entity_stats.fold_pending")
+    run = airflow.run(FOLD)
+    assert run.tasks == {"fold": "failed"}
+    assert f"Nobody is told, there is no Airflow connection {CONNECTION}" in run.log
+
+
+def test_what_no_service_took_is_told_again(airflow: Airflow, inbox: Inbox) -> None:
+    airflow.database.execute("drop procedure entity_stats.fold_pending")
+    inbox.status = 500
+    run = airflow.run(FOLD)
+    assert f"The services of the connection {CONNECTION} did not all take" in run.log
+    assert inbox.messages == []
+    inbox.status = 200
+    assert airflow.run(FOLD).state == "failed"
+    assert inbox.titles == [f"{FOLD}: fold has failed"]
+
+
+@pytest.mark.parametrize("check", [*checks("fail"), *checks("full")], ids=lambda check: check.claim)
+def test_a_message_fits_whatever_the_rows(check: Check) -> None:
+    row = {"entityId": 2**62, "entityType": "corporation", **{f"column{n}": "9" * 100 for n in range(9)}}
+    [incident] = incidents({"exception": ClaimsBroken(Offence(check, 123_456, [row] * 500))})
+    assert incident.title == f"{check.claim} does not hold: 123,456 rows"
+    assert len(incident.title) + len(incident.body) < 1_700  # the run and its log follow
+    assert "What to do:" in incident.body
+    assert "corporation" in incident.body
+    assert "123,456 rows, for example:" in incident.body
+
+
+def test_every_task_has_advice() -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    nothing = triage("", "task")
+    for dag in DagBag(ROOT / "dags").dags.values():
+        for task in dag.tasks:
+            if task.task_id not in (
+                "start_run",
+                "summary",
+                "publish",
+                "verdict",
+                "full_verify_wanted",
+                "batches_of_ids",
+            ):
+                advised = task.task_id.startswith("warnings.") or triage(dag.doc_md or "", task.task_id) != nothing
+                assert advised, f"{dag.dag_id}: {task.task_id}"
+
+
+def test_alert_test(inbox: Inbox) -> None:
+    command = [sys.executable, "-m", "entity_stats.alerts"]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT / "dags")
+    assert inbox.titles == ["test message"]
