@@ -17,6 +17,9 @@ FINAL = {"success", "failed", "skipped", "upstream_failed", "removed"}
 #: The ends of the names of the loggers whose lines are worth showing: sessions on the database, and summaries.
 TELLING = (".KillboardHook", ".SummaryOperator")
 
+#: Seconds that Airflow gets to answer; many, for a machine that is busy with other things.
+PATIENCE = 120
+
 
 class AirflowError(RuntimeError):
     """Airflow cannot do what it was asked for; the message says why."""
@@ -120,7 +123,7 @@ class AirflowApi:
 
     def follow(
         self, dag_id: str, run_id: str, *, changed: Callable[[Task], None], timeout: float, pause: float = 1
-    ) -> tuple[str, list[Task]]:
+    ) -> str:
         """Wait for the end of a run.
 
         Args:
@@ -131,7 +134,7 @@ class AirflowApi:
             pause: seconds between looks.
 
         Returns:
-            The run's state, success or failed, and its tasks.
+            The run's state: success or failed.
 
         Raises:
             AirflowError: it takes longer.
@@ -149,7 +152,7 @@ class AirflowApi:
                     if task.state in FINAL | {"running", "up_for_retry"}:
                         changed(task)
             if state in FINAL:
-                return state, tasks
+                return state
             if time.monotonic() > deadline:
                 raise AirflowError(f"{dag_id} has not ended after {timeout:,.0f} s: {run_id} is {state}")
             time.sleep(pause)
@@ -164,7 +167,7 @@ class AirflowApi:
         return self._answer(method, path, body)
 
     def _answer(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=30)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -172,6 +175,8 @@ class AirflowApi:
             connection.request(method, path, None if body is None else json.dumps(body, default=str), headers)
             response = connection.getresponse()
             text = response.read().decode(errors="replace")
+        except TimeoutError as error:
+            raise AirflowError(f"{method} {path}: no answer in {PATIENCE} s") from error
         except http.client.HTTPException as error:
             raise AirflowError(f"{method} {path}: {error!r}") from error
         finally:

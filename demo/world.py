@@ -262,7 +262,7 @@ class World:
         """Run a DAG to its end, telling of its tasks as their states change, and what the database has told them.
 
         Raises:
-            WorldError: it fails; the end of the log of each task that failed has been told.
+            WorldError: it fails; the end of the log of each try that failed has been told.
             AirflowError: it takes longer than RUN_TIMEOUT.
         """
         api = self.airflow.api
@@ -280,13 +280,12 @@ class World:
                     lines = [f"({len(lines) - TOLD} lines)", *lines[-TOLD:]]
                 for line in lines:
                     say(f"      {line}")
+            if task.state in ("failed", "up_for_retry"):
+                say(f"The end of the log of {task.name}:")
+                say("\n".join(f"    {line}" for line in api.log(dag_id, run_id, task)))
 
-        state, tasks = api.follow(dag_id, run_id, changed=changed, timeout=RUN_TIMEOUT)
+        state = api.follow(dag_id, run_id, changed=changed, timeout=RUN_TIMEOUT)
         if state != "success":
-            for task in tasks:
-                if task.state == "failed":
-                    say(f"The end of the log of {task.name}:")
-                    say("\n".join(f"    {line}" for line in api.log(dag_id, run_id, task)))
             raise WorldError(f"The run of {dag_id} has {state}.")
 
     def remove(self) -> None:
