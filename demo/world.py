@@ -50,7 +50,7 @@ PORT = 8080
 
 BACKFILL = "entity_stats_backfill"
 CLEANUP = "entity_stats_daily_cleanup"
-FOLD = "entity_stats_fold_pending"
+DAGS = {file.stem for file in (CLONE / "dags").glob("entity_stats_*.py")}
 
 #: Seconds that Airflow gets to be healthy and to read the DAGs.
 START_TIMEOUT = 180
@@ -236,8 +236,7 @@ class World:
             self.airflow.start()
         source.load(self.server, say)
         self._await(self.airflow.healthy, "Airflow is not healthy")
-        wanted = {BACKFILL}
-        self._await(lambda: wanted <= set(self.airflow.api.dags()), f"Airflow does not find {wanted} in dags/")
+        self._await(lambda: set(self.airflow.api.dags()) == DAGS, f"Airflow does not find {len(DAGS)} DAGs in dags/")
         say(f"Airflow runs: {self.airflow.url}")
 
     def keep_writing(self, source: Source) -> None:
@@ -253,10 +252,6 @@ class World:
     def running(self) -> bool:
         """Whether PostgreSQL and Airflow run, whoever started them."""
         return self.server.running() and self.airflow.running()
-
-    def dags(self) -> Sequence[str]:
-        """The DAGs that Airflow has found."""
-        return self.airflow.api.dags()
 
     def run(self, dag_id: str, conf: Mapping[str, Any], say: Say) -> None:
         """Run a DAG to its end, telling of its tasks as their states change, and what the database has told them.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from demo.run import demonstrate
-from demo.world import BACKFILL, CLEANUP, Say
+from demo.world import BACKFILL, Say
 from tests.database import SQL, STRANGER, WRITER, Database
 
 AS_OF = datetime(2026, 6, 30, 12, tzinfo=UTC)
@@ -24,9 +24,6 @@ class SqlSite:
 
     def conninfo(self, **parameters: Any) -> str:
         return self.database.server.conninfo(self.database.name, **parameters)
-
-    def dags(self) -> Sequence[str]:
-        return [BACKFILL, CLEANUP]
 
     def run(self, dag_id: str, conf: Mapping[str, Any], say: Say) -> None:
         if dag_id == BACKFILL:
