@@ -48,6 +48,10 @@ test-pg: $(STAMP) ## The same tests on a real server's binaries: make test-pg PG
 test-ui: $(STAMP) ## The page in the Airflow UI, looked at by Chromium (apt-get install chromium)
 	$(BIN)/python -m pytest tests/ui $(ARGS)
 
+.PHONY: screenshots
+screenshots: $(STAMP) ## Take the documentation's pictures anew, in the demo's world
+	$(BIN)/python -m demo.screenshots
+
 .PHONY: lint
 lint: $(STAMP) ## Check Python, SQL and the SQL inside PL/pgSQL bodies
 	$(BIN)/ruff check .

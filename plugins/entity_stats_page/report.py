@@ -71,6 +71,12 @@ class Report:
         return self.errors.get(part, "")
 
     @property
+    def ready(self) -> bool:
+        """Whether the cache is ready."""
+        status = self.first("status")
+        return bool(status and status["status"] == "ready")
+
+    @property
     def failing(self) -> list[Row]:
         """Claims that do not hold, warnings last."""
         broken = [claim for claim in self.rows.get("claims", []) if claim["offending"]]

@@ -163,7 +163,7 @@ def test_backfill_moves(serve: Callable[..., TestClient], source: Database) -> N
     html = get(client)
     assert section(html, "ready").startswith("Ready? Yes")
     assert 'id="progress"' not in html
-    assert 'data-refresh="30"' in html
+    assert 'data-refresh="30"' in html  # seconds
 
 
 def test_rebuild_keeps_ready(serve: Callable[..., TestClient], ready: Database) -> None:

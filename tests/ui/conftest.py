@@ -56,7 +56,7 @@ def await_(ready: Callable[[], bool], what: str) -> None:
         time.sleep(0.3)
 
 
-expect.set_options(timeout=1000 * PATIENCE / 4)
+expect.set_options(timeout=1000 * PATIENCE / 2)
 
 
 @pytest.fixture(scope="session")
@@ -178,7 +178,7 @@ def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A fresh profile."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(1000 * PATIENCE / 2)
     yield context
     context.close()
 

@@ -1,0 +1,139 @@
+"""The pictures of the documentation, taken in the demo's world: `make screenshots`.
+
+    python -m demo.screenshots [--rows N]
+
+Writes docs/images/: the page while a backfill runs, ready, dark, on a phone, with a claim that fails, and the
+backfill's graph in Airflow. Needs Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from playwright.sync_api import Browser, FrameLocator, Page, expect, sync_playwright
+
+from demo.airflow_server import CLONE
+from demo.live import LiveKillmails
+from demo.world import BACKFILL, CLEANUP, ERRORS, INGEST, Narrator, Source, World, interruptible, temporary_folder
+
+IMAGES = CLONE / "docs" / "images"
+
+NAME = "Entity stats cache"
+
+#: Milliseconds for what a loaded machine may take.
+PATIENCE = 180_000
+
+BUSIEST = """
+select "entityId" from public.entity_stats_cache where "entityType" = 'alliance' order by "killsAll" desc limit 1
+"""
+
+#: A hand in the cache, for a claim that fails; and what mends it.
+BREAK = """
+update public.entity_stats_cache set "kills14d" = "kills30d" + 7
+where "entityType" = 'alliance' and "entityId" in (
+    select "entityId" from public.entity_stats_cache where "entityType" = 'alliance' order by "killsAll" desc limit 3
+)
+"""
+
+
+def take(world: World, browser: Browser, say: Narrator) -> None:
+    """Go through the demo's operations, taking pictures on the way."""
+    page = browser.new_page(viewport={"width": 1280, "height": 860}, device_scale_factor=1)
+    page.set_default_timeout(PATIENCE)
+
+    def save(name: str, of: Page = page) -> None:
+        of.wait_for_timeout(500)  # animations end
+        of.screenshot(path=IMAGES / f"{name}.png", full_page=False)
+        say(f"{name}.png")
+
+    def page_in_ui() -> FrameLocator:
+        page.goto(f"{world.airflow.url}/plugin/entity-stats")
+        frame = page.frame_locator(f'iframe[title="{NAME}"]')
+        expect(frame.locator("h1")).to_contain_text(NAME)
+        return frame
+
+    frame = page_in_ui()
+    failures: list[BaseException] = []
+
+    def backfill() -> None:
+        try:
+            world.run(BACKFILL, {}, say)
+        except BaseException as error:  # told below, by the thread that can stop the world
+            failures.append(error)
+
+    running = threading.Thread(target=backfill)
+    running.start()
+    while running.is_alive() and not frame.locator("#estimate").is_visible():
+        frame = page_in_ui()
+    save("page-backfilling")
+    running.join()
+    if failures:
+        raise failures[0]
+    world.run(CLEANUP, {}, say)
+
+    run_id = world.airflow.api.get(f"/api/v2/dags/{BACKFILL}/dagRuns")["dag_runs"][0]["dag_run_id"]
+    page.goto(f"{world.airflow.url}/dags/{BACKFILL}/runs/{run_id}")
+    expect(page.get_by_text("finish").first).to_be_visible()
+    save("dag-backfill")
+
+    with psycopg.connect(world.conninfo(), autocommit=True) as session:
+        row = session.execute(BUSIEST).fetchone()
+        assert row
+        frame = page_in_ui()
+        frame.locator("#entity").fill(str(row[0]))
+        frame.get_by_role("button", name="Look up").click()
+        expect(frame.locator("article.entity")).to_be_visible()
+        save("page-ready")
+        page.evaluate("localStorage.setItem('theme', 'dark')")
+        page_in_ui()
+        save("page-dark")
+        page.evaluate("localStorage.setItem('theme', 'light')")
+
+        session.execute(BREAK)
+        world.server.psql("killboard", "-f", CLONE / "sql" / "check.sql")
+        page_in_ui()
+        save("page-claim")
+
+    phone = browser.new_page(viewport={"width": 390, "height": 844}, device_scale_factor=2)
+    phone.goto(f"{world.airflow.url}/entity-stats/")
+    save("page-phone", phone)
+
+
+def main() -> int:
+    """Take all pictures; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="demo.screenshots", description="Take the documentation's pictures.")
+    Source.add_arguments(parser)
+    source = Source.of(parser.parse_args())
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not chromium:
+        print("There is no Chromium: apt-get install chromium, or set CHROMIUM to a browser's program.")
+        return 2
+    say = Narrator()
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    try:
+        with (
+            interruptible(),
+            temporary_folder() as folder,
+            World(Path(folder)) as world,
+            sync_playwright() as playwright,
+        ):
+            world.start(source, say)
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+            oldest = datetime.now(UTC) - timedelta(days=90)
+            with LiveKillmails(world.conninfo(user=INGEST), lag=timedelta(0), oldest=oldest, pause=0.2):
+                take(world, browser, say)
+            browser.close()
+    except ERRORS as error:
+        say(f"It cannot be done: {error}")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
