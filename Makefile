@@ -48,6 +48,11 @@ test-pg: $(STAMP) ## The same tests on a real server's binaries: make test-pg PG
 test-ui: $(STAMP) ## The page in the Airflow UI, looked at by Chromium (apt-get install chromium)
 	$(BIN)/python -m pytest tests/ui $(ARGS)
 
+.PHONY: test-celery
+test-celery: $(STAMP) ## The DAGs on CeleryExecutor with two workers (apt-get install redis-server)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement tests/executors/requirements.txt --constraint constraints.txt
+	$(BIN)/python -m pytest tests/executors $(ARGS)
+
 .PHONY: screenshots
 screenshots: $(STAMP) ## Take the documentation's pictures anew, in the demo's world
 	$(BIN)/python -m demo.screenshots
@@ -93,7 +98,7 @@ lock: ## Renew constraints.txt from requirements.txt
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
-	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header requirements.txt --output-file constraints.txt
+	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header requirements.txt tests/executors/requirements.txt --output-file constraints.txt
 	rm -rf $(VENV)-lock
 
 .PHONY: clean

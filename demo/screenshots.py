@@ -42,6 +42,9 @@ where "entityType" = 'alliance' and "entityId" in (
 """
 
 
+expect.set_options(timeout=PATIENCE)
+
+
 def take(world: World, browser: Browser, say: Narrator) -> None:
     """Go through the demo's operations, taking pictures on the way."""
     page = browser.new_page(viewport={"width": 1280, "height": 860}, device_scale_factor=1)
@@ -120,7 +123,7 @@ def main() -> int:
         with (
             interruptible(),
             temporary_folder() as folder,
-            World(Path(folder)) as world,
+            World(folder) as world,
             sync_playwright() as playwright,
         ):
             world.start(source, say)
