@@ -17,6 +17,7 @@ set local client_min_messages = warning; -- "already exists, skipping" is how a 
 \ir 1_source/killmail.sql
 \ir 1_source/killmail_party.sql
 \ir 1_source/totals.sql
+\ir 1_source/totals_by_role.sql
 
 -- triggers: write signed facts, nothing else
 \ir 2_capture/ledger.sql

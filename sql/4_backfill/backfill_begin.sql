@@ -42,6 +42,7 @@ begin
         update entity_stats.state as s set retaining = true;
     else
         delete from entity_stats.invalidation;
+        delete from public.entity_stats_cache; -- not TRUNCATE: whoever still reads an older snapshot must find it
         update entity_stats.time_window as w set cutoff = entity_stats.cutoff_at(at_time, w.days) where w.days is not null;
         update entity_stats.state as s set status = 'backfilling', folding = false, retaining = false, "readyAt" = null;
     end if;

@@ -1,4 +1,112 @@
--- The finish: adds what the phases have not seen, writes the truth to the cache range by range, and declares it ready.
+-- The finish: adds what the phases have not seen, writes the truth to the cache, and declares it ready.
+-- A first build loads the staging into the empty cache, which nobody folds into yet, and then the facts that the phases have
+-- not seen. A rebuild compares: range by range it writes what a ready cache lacks.
+create or replace function entity_stats.load_all_time()
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set jit = off
+set work_mem = '256MB'
+as $$
+declare
+    now_state entity_stats.state;
+    loaded bigint;
+begin
+    lock table public.killmails in access share mode;
+    select s.* into now_state from entity_stats.state as s for update;
+
+    if now_state.status <> 'backfilling' or now_state.folding or now_state."finishedTo" is not null then
+        return null;
+    elsif exists (select from entity_stats.phase as p where p.snapshot is null) then
+        return null;
+    end if;
+
+    insert into public.entity_stats_cache (
+        "entityId", "entityType", "killsAll", "lossesAll", "iskDestroyedAll", "iskLostAll",
+        "soloKillsAll", "soloLossesAll", "npcKillsAll", "npcLossesAll", "lastKillTime", "lastLossTime"
+    )
+    select
+        s."entityId", s."entityType", sum(s.kills), sum(s.losses), sum(s."iskDestroyed"), sum(s."iskLost"),
+        sum(s."soloKills"), sum(s."soloLosses"), sum(s."npcKills"), sum(s."npcLosses"), max(s."lastKillTime"), max(s."lastLossTime")
+    from entity_stats.staged as s
+    where s.periods = 1
+    group by s."entityId", s."entityType"
+    order by s."entityId", s."entityType" collate "C";
+
+    get diagnostics loaded = row_count;
+
+    update entity_stats.state as s set "finishedTo" = -9223372036854775808;
+
+    return loaded;
+end
+$$;
+
+comment on function entity_stats.load_all_time() is
+'First build only: the all-time columns, from the staging into the empty cache, in the order of its key; null when it is not the time for it.';
+
+create or replace function entity_stats.load_windows(most integer)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+    now_state entity_stats.state;
+    to_id bigint;
+begin
+    lock table public.killmails in access share mode;
+    select s.* into now_state from entity_stats.state as s for update;
+
+    if now_state.status <> 'backfilling' or now_state.folding or now_state."finishedTo" is null or now_state."finishedTo" = 9223372036854775807 then
+        return null;
+    end if;
+
+    select max(e."entityId") + 1 into to_id
+    from (
+        select s."entityId"
+        from entity_stats.staged as s
+        where s.periods > 1 and s."entityId" >= now_state."finishedTo"
+        order by s."entityId"
+        limit most
+    ) as e;
+
+    if to_id is null then
+        truncate entity_stats.staged;
+        drop index if exists entity_stats.staged_windows;
+    end if;
+
+    update entity_stats.state as s set "finishedTo" = coalesce(to_id, 9223372036854775807);
+
+    return entity_stats.merge(
+        array(
+            select row(s.*)::entity_stats.delta
+            from entity_stats.staged as s
+            where s.periods > 1 and s."entityId" >= now_state."finishedTo" and s."entityId" < to_id
+        )
+    );
+end
+$$;
+
+comment on function entity_stats.load_windows(integer) is
+'First build only: the windowed columns of the next range of entities, about most staged rows wide; null when all are loaded.';
+
+create or replace function entity_stats.merge_staged()
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if (select s."finishedTo" = 9223372036854775807 from entity_stats.state as s) then
+        perform entity_stats.merge(array(select row(s.*)::entity_stats.delta from entity_stats.staged as s));
+        delete from entity_stats.staged;
+    end if;
+end
+$$;
+
+comment on function entity_stats.merge_staged() is
+'First build only, once the staging is loaded: adds what has been absorbed since then to the cache.';
+
 create or replace function entity_stats.absorb(most integer)
 returns bigint
 language plpgsql
@@ -54,11 +162,17 @@ create or replace function entity_stats.absorb_some(most integer)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set jit = off
 as $$
+declare
+    taken bigint;
 begin
     lock table public.killmails in access share mode;
     perform entity_stats.close_gate();
-    return entity_stats.absorb(most);
+    taken := entity_stats.absorb(most);
+    perform entity_stats.merge_staged();
+    return taken;
 end
 $$;
 
@@ -68,6 +182,8 @@ create or replace function entity_stats.open_folding()
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set jit = off
 as $$
 declare
     now_state entity_stats.state;
@@ -91,19 +207,20 @@ begin
     end if;
 
     while entity_stats.absorb(1000) > 0 loop
-        null;
+        perform entity_stats.merge_staged();
     end loop;
 
     -- Whoever parked facts since the last look at the ledger still waits for a fold.
     delete from entity_stats.parked as p
     where not exists (select from entity_stats.ledger as l where l.xid = p.xid);
-    update entity_stats.state as s set folding = true, retaining = true;
+    update entity_stats.state as s
+    set status = 'ready', folding = true, "readyAt" = clock_timestamp(), "finishedTo" = null;
     return true;
 end
 $$;
 
 comment on function entity_stats.open_folding() is
-'Under the gate: absorbs the last facts and lets folds write to the cache from now on; false when there is nothing to finish.';
+'Under the gate: a first build takes the last facts and becomes ready; true as well when a rebuild has ranges to finish, false when there is nothing to do.';
 
 create or replace function entity_stats.finish_range(most integer)
 returns bigint
@@ -174,16 +291,29 @@ declare
     written bigint;
     total bigint := 0;
     seen bigint;
+    first_build boolean;
 begin
     if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'backfill_finish() works in READ COMMITTED only'
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';
     end if;
 
-    if pg_catalog.to_regclass('entity_stats.staged_entity') is null then
+    first_build := (select s.status = 'backfilling' and not s.folding from entity_stats.state as s);
+
+    if first_build then
+        total := coalesce(entity_stats.load_all_time(), 0);
+        commit;
+        create index if not exists staged_windows on entity_stats.staged ("entityId") where periods > 1;
+        commit;
+        loop
+            written := entity_stats.load_windows(20000);
+            commit;
+            exit when written is null;
+        end loop;
+    elsif pg_catalog.to_regclass('entity_stats.staged_entity') is null then
         create index staged_entity on entity_stats.staged ("entityId");
+        commit;
     end if;
-    commit;
 
     loop
         seen := entity_stats.absorb_some(1000);

@@ -1,4 +1,5 @@
 -- One phase: the totals of one entity type in one period, slice by slice, straight from the source into the staging.
+-- A slice is read once for all three types: whichever phase comes first builds it for the others too.
 create or replace function entity_stats.build_slice(in_period text, in_type text, in_slice integer)
 returns bigint
 language plpgsql
@@ -15,16 +16,21 @@ begin
     lock table public.killmails in access share mode;
 
     begin
-        select p.* into todo
+        perform
         from entity_stats.phase as p
-        where p.period = in_period and p."entityType" = in_type and p.slice = in_slice
+        where p.period = in_period and p.slice = in_slice
+        order by p."entityType"
         for update nowait;
     exception
         when lock_not_available then
-            raise exception 'another session is building the % of period %', in_type, in_period
+            raise exception 'another session is building slice % of period %', in_slice, in_period
                 using errcode = 'lock_not_available',
                     hint = 'Let it finish, or end it with pg_terminate_backend(), then run the backfill again: it resumes.';
     end;
+
+    select p.* into todo
+    from entity_stats.phase as p
+    where p.period = in_period and p."entityType" = in_type and p.slice = in_slice;
 
     if todo.snapshot is not null then
         return 0;
@@ -38,29 +44,42 @@ begin
     with seen as (
         update entity_stats.phase as p
         set snapshot = pg_current_snapshot()
-        where p.period = in_period and p."entityType" = in_type and p.slice = in_slice
+        where p.period = in_period and p.slice = in_slice
     )
 
     insert into entity_stats.staged
     select
-        t."entityType", t."entityId", w.bit, t.kills, t.losses, t."iskDestroyed", t."iskLost",
-        t."soloKills", t."soloLosses", t."npcKills", t."npcLosses", t."lastKillTime", t."lastLossTime", null, null
-    from entity_stats.totals(todo."fromTime", todo."toTime") as t
+        t."entityType",
+        t."entityId",
+        w.bit,
+        case when t.attacker then t.killmails else 0 end as kills,
+        case when t.attacker then 0 else t.killmails end as losses,
+        case when t.attacker then t.isk else 0 end as "iskDestroyed",
+        case when t.attacker then 0 else t.isk end as "iskLost",
+        case when t.attacker then t.solo else 0 end as "soloKills",
+        case when t.attacker then 0 else t.solo end as "soloLosses",
+        case when t.attacker then t.npc else 0 end as "npcKills",
+        case when t.attacker then 0 else t.npc end as "npcLosses",
+        case when t.attacker then t."lastTime" end as "lastKillTime",
+        case when not t.attacker then t."lastTime" end as "lastLossTime",
+        null as "staleKillTime",
+        null as "staleLossTime"
+    from entity_stats.totals_by_role(todo."fromTime", todo."toTime") as t
     cross join entity_stats.time_window as w
-    where t."entityType" = in_type and w.period = in_period;
+    where w.period = in_period;
 
     get diagnostics built = row_count;
 
     update entity_stats.phase as p
     set entities = built, "finishedAt" = clock_timestamp()
-    where p.period = in_period and p."entityType" = in_type and p.slice = in_slice;
+    where p.period = in_period and p.slice = in_slice;
 
     return built;
 end
 $$;
 
 comment on function entity_stats.build_slice(text, text, integer) is
-'Builds one slice in one transaction unless it is built already; returns the number of entities it staged.';
+'Builds one slice, of all entity types, in one transaction unless it is built already; returns the number of rows it staged.';
 
 create or replace procedure entity_stats.backfill_phase(period text, entity_type text)
 language plpgsql
@@ -68,6 +87,7 @@ as $$
 declare
     begun constant timestamptz := pg_catalog.clock_timestamp();
     todo record;
+    staged bigint;
     entities bigint;
     slices bigint;
 begin
@@ -92,18 +112,21 @@ begin
         where p.period = backfill_phase.period and p."entityType" = backfill_phase.entity_type and p.snapshot is null
         order by p.slice
     loop
-        entities := entity_stats.build_slice(period, entity_type, todo.slice);
+        staged := entity_stats.build_slice(period, entity_type, todo.slice);
         commit;
         if slices > 1 then
-            raise notice '  slice % of %, killmails before %: % %s', todo.slice, slices, coalesce(todo."toTime"::text, 'now'),
-                pg_catalog.to_char(entities, 'FM999,999,999,990'), entity_type;
+            raise notice '  slice % of %, killmails before %: % totals', todo.slice, slices, coalesce(todo."toTime"::text, 'now'),
+                pg_catalog.to_char(staged, 'FM999,999,999,990');
         end if;
     end loop;
 
-    select count(distinct s."entityId") into entities
-    from entity_stats.staged as s
-    inner join entity_stats.time_window as w on s.periods = w.bit
-    where w.period = backfill_phase.period and s."entityType" = backfill_phase.entity_type;
+    select count(*) into entities
+    from (
+        select distinct s."entityId"
+        from entity_stats.staged as s
+        inner join entity_stats.time_window as w on s.periods = w.bit
+        where w.period = backfill_phase.period and s."entityType" = backfill_phase.entity_type
+    ) as e;
 
     raise notice 'Backfilled % %s (%) in % ms',
         pg_catalog.to_char(entities, 'FM999,999,999,990'),

@@ -28,5 +28,6 @@ entity_stats.truth(),
 entity_stats.totals(timestamptz, timestamptz),
 entity_stats.killmail_party(),
 entity_stats.isk(double precision),
+entity_stats.isk(real),
 entity_stats.isk(numeric)
 to entity_stats_reader;

@@ -198,4 +198,4 @@ begin
 end
 $$;
 
-comment on procedure baseline.backfill() is 'The four phases, three entity types each.';
+comment on procedure baseline.backfill () is 'The four phases, three entity types each.';
