@@ -26,7 +26,7 @@ begin atomic
         count(*) filter (where k.solo) as solo,
         count(*) filter (where k.npc) as npc,
         max(k."killmailTime") at time zone 'UTC' as "lastTime"
-    from entity_stats.killmail() as k
+    from entity_stats.killmail as k
     where k."killmailTime" >= from_time and (to_time is null or k."killmailTime" < to_time)
     group by grouping sets ((k."topAttackerCharacterId"), (k."topAttackerCorporationId"), (k."topAttackerAllianceId"))
     having coalesce(k."topAttackerCharacterId", k."topAttackerCorporationId", k."topAttackerAllianceId") <> 0
@@ -44,7 +44,7 @@ begin atomic
         count(*) filter (where k.solo) as solo,
         count(*) filter (where k.npc) as npc,
         max(k."killmailTime") at time zone 'UTC' as "lastTime"
-    from entity_stats.killmail() as k
+    from entity_stats.killmail as k
     where k."killmailTime" >= from_time and (to_time is null or k."killmailTime" < to_time)
     group by grouping sets ((k."victimCharacterId"), (k."victimCorporationId"), (k."victimAllianceId"))
     having coalesce(k."victimCharacterId", k."victimCorporationId", k."victimAllianceId") <> 0;
