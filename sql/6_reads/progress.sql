@@ -20,10 +20,14 @@ begin atomic
         p.staged,
         s."startedAt",
         p."lastSliceAt",
-        -- As fast as up to the last slice; an interruption counts as time that the build took.
+        -- As fast as up to the last slice; an interruption counts as time that the build took. A slice that takes longer than
+        -- the others so far is taken to end now.
         case
             when p.done between 1 and p.slices - 1
-                then p."lastSliceAt" + (p."lastSliceAt" - s."startedAt") * (p.slices - p.done)::double precision / p.done
+                then greatest(
+                    p."lastSliceAt" + (p."lastSliceAt" - s."startedAt") * (p.slices - p.done)::double precision / p.done,
+                    now() + (p."lastSliceAt" - s."startedAt") * (p.slices - p.done - 1)::double precision / p.done
+                )
         end as "estimatedEnd"
     from entity_stats.state as s
     cross join (
