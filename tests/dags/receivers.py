@@ -18,7 +18,7 @@ from aiosmtpd.controller import Controller
 from demo.airflow_server import free_port
 
 #: Seconds that a test waits for a message; long, because only a failing test waits so long.
-PATIENCE = 180
+PATIENCE = 300
 
 
 @dataclass
