@@ -15,18 +15,12 @@ begin
     -- Before the snapshot: a TRUNCATE in between would be read as a table that had always been empty.
     lock table public.killmails in access share mode;
 
-    begin
-        perform
-        from entity_stats.phase as p
-        where p.period = in_period and p.slice = in_slice
-        order by p."entityType"
-        for update nowait;
-    exception
-        when lock_not_available then
-            raise exception 'another session is building slice % of period %', in_slice, in_period
-                using errcode = 'lock_not_available',
-                    hint = 'Let it finish, or end it with pg_terminate_backend(), then run the backfill again: it resumes.';
-    end;
+    -- The phases of a period run side by side: whoever comes later waits, and finds the slice built. Rows in one order.
+    perform
+    from entity_stats.phase as p
+    where p.period = in_period and p.slice = in_slice
+    order by p."entityType"
+    for update;
 
     select p.* into todo
     from entity_stats.phase as p
