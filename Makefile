@@ -90,8 +90,12 @@ alert-test: $(STAMP) ## Send a message through the alert connection (AIRFLOW_CON
 	@PYTHONPATH=dags $(BIN)/python -m entity_stats.alerts
 
 .PHONY: bench
-bench: $(STAMP) ## Measure what the documentation quotes
-	$(BIN)/python -m tests.benchmarks
+bench: $(STAMP) ## Measure what the documentation quotes (ARGS=--quick: a small run)
+	$(BIN)/python -m tests.benchmarks --page docs/performance.md $(ARGS)
+
+.PHONY: bench-long
+bench-long: $(STAMP) ## The same with 20 million killmails and long rounds
+	$(BIN)/python -m tests.benchmarks --rows 20000000 --rounds 9 --seconds 60 --output docs/benchmarks/long $(ARGS)
 
 .PHONY: lock
 lock: ## Renew constraints.txt from requirements.txt

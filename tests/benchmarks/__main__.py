@@ -1,0 +1,79 @@
+"""`python -m tests.benchmarks`: measures, checks that the cache is exact, writes results and the documentation page.
+
+--quick is a small run; without it, --rows decides. --page writes docs/performance.md as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from demo.server import EmbeddedServer
+from tests.benchmarks import measure, report
+from tests.benchmarks.worlds import Bench
+from tests.database import ROOT
+
+SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
+
+
+def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: int, durable: bool) -> dict[str, Any]:
+    """Measure everything once; sizes in killmails, seconds per pgbench run. Raises if the cache is not exact."""
+    begun = datetime.datetime.now(datetime.UTC)
+    load = os.getloadavg()[0]
+    with EmbeddedServer(durable=durable, settings=SETTINGS) as server:
+        bench = Bench(server, rows, feed)
+        figures = measure.backfill(bench, min(rounds, 3))
+        databases = bench.variants()
+        figures += measure.write_path(databases, feed, rounds, seconds, clients)
+        figures += measure.size(databases)
+        figures += measure.prices(databases, min(10_000, rows // 2))
+        figures += measure.one_beside_many(databases, min(100_000, feed))
+        figures += measure.bulk(databases, bulk)
+        version = databases["ours"].value("select version()")
+        for database in databases.values():
+            database.close()
+    return {
+        "machine": {
+            "measured": f"{begun:%Y-%m-%d %H:%M} UTC, in {datetime.datetime.now(datetime.UTC) - begun}",
+            "processor": f"{os.cpu_count()} cores, {platform.machine()}",
+            "load before and after": f"{load:.1f} and {os.getloadavg()[0]:.1f}: above 1, others used the machine too",
+            "server": version,
+            "settings": f"{SETTINGS}, fsync {'on' if durable else 'off'}",
+            "killmails": f"{rows:,} of {5} years; inserts from {feed:,} of the last 6 hours",
+            "rounds": f"{rounds} of {seconds} s",
+        },
+        "figures": [figure.row() for figure in figures],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="tests.benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="200,000 killmails, short rounds")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="killmails of the past")
+    parser.add_argument("--feed", type=int, default=400_000, help="killmails to insert from")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5, help="length of a pgbench run")
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--bulk", type=int, default=1_000_000, help="killmails of the bulk load")
+    parser.add_argument("--durable", action=argparse.BooleanOptionalAction, default=True, help="fsync")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
+    parser.add_argument("--page", type=Path, help="also write the documentation page, e.g. docs/performance.md")
+    given = parser.parse_args(arguments)
+    if given.quick:
+        given.rows, given.feed, given.rounds, given.seconds, given.bulk = 200_000, 100_000, 3, 2, 100_000
+    results = run(given.rows, given.feed, given.rounds, given.seconds, given.clients, given.bulk, given.durable)
+    report.write(results, given.output)
+    if given.page:
+        notes = (Path(__file__).parent / "notes.md").read_text()
+        given.page.write_text(report.page(results, "docs/benchmarks/results.json", notes))
+    print(report.table(results))
+
+
+if __name__ == "__main__":
+    main()
