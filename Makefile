@@ -16,6 +16,9 @@ STAMP := $(VENV)/.installed
 # ROWS, CSV, AS_OF: what the demo loads and the moment it takes for now. ARGS: more arguments for pytest.
 ARGS ?=
 
+# Two processes, each with a server of its own; the tests of a file stay together. ARGS='-n 0' runs them in one.
+PARALLEL := -n 2 --dist loadfile
+
 .PHONY: help
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,12 +40,12 @@ demo: $(STAMP) ## Fill the cache while killmails keep arriving, by a real Airflo
 
 .PHONY: test
 test: lint ## Lint, then all tests on the embedded server
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: test-pg
 test-pg: $(STAMP) ## The same tests on a real server's binaries: make test-pg PG_BIN=/usr/lib/postgresql/15/bin
 	@[ -n "$${PG_BIN:-}" ] || { echo 'Say which server: make test-pg PG_BIN=/usr/lib/postgresql/15/bin' >&2; exit 2; }
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: test-ui
 test-ui: $(STAMP) ## The page in the Airflow UI, looked at by Chromium (apt-get install chromium)
