@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 
 # Make hands what the command line sets (`make demo ROWS=50000`) to the programs as environment variables.
 # PG: version of the embedded server, 16 or 18. PG_BIN: folder of another PostgreSQL server's binaries.
-# ROWS, CSV, AS_OF: what the demo loads and the moment it takes for now. ARGS: more arguments for pytest.
+# ROWS, CSV, AS_OF: what the demo loads and the moment it takes for now. PORT: of the UI of `make up`. ARGS: more arguments for pytest.
 ARGS ?=
 
 # Two processes, each with a server of its own; the tests of a file stay together. ARGS='-n 0' runs them in one.
@@ -21,9 +21,9 @@ PARALLEL := -n 2 --dist loadfile
 
 .PHONY: help
 help: ## List the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo '  Variables: PG=16|18  PG_BIN=DIR  ROWS=N  CSV=FILE  AS_OF=TIME  ARGS=pytest-arguments  PYTHON=python3.12'
+	@echo '  Variables: PG=16|18  PG_BIN=DIR  ROWS=N  CSV=FILE  AS_OF=TIME  PORT=N  ARGS=pytest-arguments  PYTHON=python3.12'
 
 .PHONY: venv
 venv: $(STAMP) ## Install everything into .venv
