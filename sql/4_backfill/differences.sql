@@ -1,5 +1,5 @@
 -- Truth against cache, cell by cell. The whole source is aggregated: this takes as long as a backfill that writes nothing.
-create or replace function entity_stats.differences(periods integer default 15)
+create or replace function entity_stats.differences()
 returns table ("entityId" bigint, "entityType" text, "column" text, cached text, actual text)
 language sql stable
 begin atomic
@@ -36,8 +36,8 @@ begin atomic
                 d.periods = 1 and c."lastLossTime" is distinct from d."lastLossTime"
             )
         ) as cell (name, cached, actual, drifts)
-    where cell.drifts and d.periods & differences.periods <> 0;
+    where cell.drifts;
 end;
 
-comment on function entity_stats.differences(integer) is
-'Every cell of the cache that is not truth minus pending, with the stored cutoffs: no row means exact. periods: sum of time_window.bit, default all of them; times belong to all-time. cached and actual as text; ISK, UTC.';
+comment on function entity_stats.differences() is
+'Every cell of the cache that is not truth minus pending, with the stored cutoffs: no row means exact. cached and actual as text; ISK, UTC.';

@@ -127,14 +127,11 @@ def test_half_filled(
 
     with roles(elsewhere), restored(source, elsewhere, tmp_path) as copy:
         assert set(offences(copy)) == (set() if rebuild else {"cache_is_ready"})
-        for step in ("call entity_stats.backfill_phase('14d', 'alliance')", "call entity_stats.backfill_finish()"):
-            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="another server"):
-                copy.execute(step)
         notices: list[str] = []
         with copy.connect() as session:
             session.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
             session.execute("call entity_stats.backfill(rebuild => %s)", [rebuild])
-        assert any("another server" in notice for notice in notices), notices
+        assert not any("Resuming" in notice for notice in notices), notices
         assert_exact(copy)
         assert offences(copy) == {}
 
