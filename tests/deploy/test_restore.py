@@ -105,12 +105,15 @@ def test_transaction_ids_meet_again(ready: Database, elsewhere: EmbeddedServer, 
         assert_exact(copy)
 
 
-@pytest.mark.parametrize("rebuild", [False, True], ids=["backfill", "rebuild"])
-@pytest.mark.parametrize("finishing", [False, True], ids=["staging", "finishing"])
+@pytest.mark.parametrize(
+    ("rebuild", "finishing"),
+    [(False, False), (True, False), (True, True)],
+    ids=["backfill", "rebuild", "finishing a rebuild"],
+)
 def test_half_filled(
     source: Database, elsewhere: EmbeddedServer, tmp_path: Path, rebuild: bool, finishing: bool
 ) -> None:
-    """The copy's snapshots are of another server: it does not go on from there, says so, and begins anew."""
+    """The copy's snapshots are of another server: it does not go on from there, but begins anew."""
     source.load(SQL / "deploy.sql")
     if rebuild:
         source.execute("call entity_stats.backfill()")
