@@ -1,6 +1,6 @@
 -- THE order. psql reads it with \ir; the DAGs' deploy task reads the same lines. Transactions begin and end here and in
 -- guard_killmails() only: one creates everything but the triggers on killmails, which follow one node at a time because each of
--- them waits for that node's writers. Of killmails the first takes no more than any reader does.
+-- them waits for that node's writers. Deployed unchanged, neither locks killmails.
 --   psql -v ON_ERROR_STOP=1 -f sql/deploy.sql
 -- Upgrades run the same file. Functions, views and triggers are replaced; what changes the result type of a function drops it
 -- first, in its own file. Tables hold data and are created once: a file that changes its table keeps CREATE TABLE IF NOT
@@ -8,6 +8,7 @@
 -- alters only then, because ALTER TABLE ... IF NOT EXISTS locks out everybody even when there is nothing to do.
 begin;
 set local client_min_messages = warning; -- "already exists, skipping" is how a redeploy should be
+set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; the check would lock killmails
 
 -- what we need of killmails: its facts, exact ISK
 \ir 1_source/preflight.sql

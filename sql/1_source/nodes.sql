@@ -1,13 +1,20 @@
 -- Every table that holds killmails or routes to one that does: killmails itself, partitioned or not, and all its partitions.
+-- Read from the catalog, because pg_partition_tree() would lock them all.
 create or replace function entity_stats.nodes()
 returns setof regclass
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-    select 'public.killmails'::regclass as node
-    union
-    select tree.relid as node
-    from pg_partition_tree('public.killmails') as tree;
+    with recursive tree as (
+        select 'public.killmails'::regclass as node
+        union all
+        select i.inhrelid::regclass as node
+        from tree as t
+        inner join pg_inherits as i on t.node = i.inhparent
+        where not i.inhdetachpending
+    )
+
+    select t.node from tree as t;
 end;
 
 comment on function entity_stats.nodes() is 'public.killmails and all its partitions, intermediate ones included.';
