@@ -115,7 +115,7 @@ as $$
 declare
     facts entity_stats.ledger [];
 begin
-    select array_agg(l)
+    select array_agg(row(l.*)::entity_stats.ledger)
     into facts
     from (
         select e.*

@@ -48,9 +48,13 @@ where r.tgrelid is not null or not r."isTrigger"
 """
 
 
+#: Runs the text of a check, which is what it is for; operators alone may call it.
+RUNS_TEXT = ("entity_stats.run_check(bigint,text,text,text)", "text type variable is not sanitized")
+
+
 def test_bodies_agree_with_the_catalog(site: Database) -> None:
     site.execute("create extension plpgsql_check")
-    findings = site.fetch(FINDINGS)
+    findings = [row for row in site.fetch(FINDINGS) if (row[0], row[3]) != RUNS_TEXT]
     assert not findings, "\n".join(" | ".join(str(value) for value in row) for row in findings)
 
 
