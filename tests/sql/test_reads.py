@@ -1,0 +1,471 @@
+"""The read API answers what an independent recount of the killmails answers, or says what is wrong with the question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from demo.load_csv import load
+from tests.database import ROOT, Database, Databases
+from tests.invariants.world import Worlds
+
+REAL_FILE = ROOT.parent / "shared" / "data" / "killmails_2021-11-27_28.csv.gz"
+RECOUNT = (Path(__file__).parent / "recount.sql").read_text().rstrip().removesuffix(";")
+
+TYPES = ("character", "corporation", "alliance")
+PERIODS = ("all", "90d", "30d", "14d")
+
+#: Function -> its call for one row of the recount r; all must return that row.
+BY_ENTITY = {
+    "get_entity_stats": 'get_entity_stats(r."entityId", r."entityType", r.period)',
+    "get_entity_stats_from_cache": 'get_entity_stats_from_cache(r."entityId", r."entityType", r.period)',
+    **{f"get_{kind}_stats_from_cache": f'get_{kind}_stats_from_cache(r."entityId", r.period)' for kind in TYPES},
+}
+
+
+@pytest.fixture(scope="module")
+def small(worlds: Worlds) -> Iterator[Database]:
+    """Killmails of 300 days, the cache ready; all periods differ."""
+    with worlds.ready() as database:
+        database.execute(f'create table test.recount as {RECOUNT}; create index on test.recount ("entityId")')
+        yield database
+
+
+@pytest.fixture(scope="module")
+def real(databases: Databases) -> Iterator[Database]:
+    """34,909 real killmails of two days; the 14-day window begins in the middle of them."""
+    if not REAL_FILE.exists():
+        pytest.skip(f"the real killmails are not here: {REAL_FILE.name}")
+    with databases.site() as database:
+        load(REAL_FILE, database.uri)
+        database.execute("call entity_stats.backfill('2021-12-12 06:00:00+00')")
+        database.execute(
+            f"create schema test; create table test.recount as {RECOUNT}; "
+            'create index on test.recount ("entityId"); analyze; vacuum public.entity_stats_cache'
+        )
+        yield database
+
+
+@pytest.fixture(params=["small", "real"])
+def world(request: pytest.FixtureRequest) -> Database:
+    database: Database = request.getfixturevalue(request.param)
+    return database
+
+
+def test_the_worlds_tell_periods_apart(world: Database) -> None:
+    rows = world.fetch("select sum(kills) from test.recount where period in ('all', '14d') group by period")
+    assert len(set(rows)) == 2
+
+
+@pytest.mark.parametrize("function", BY_ENTITY)
+def test_every_entity_in_every_period(world: Database, function: str) -> None:
+    kind = next((kind for kind in TYPES if kind in function), None)
+    rows = world.fetch(
+        f"""
+        select r.*, s.*
+        from (select * from test.recount where %(kind)s::text is null or "entityType" = %(kind)s) as r
+        left join lateral (select t from public.{BY_ENTITY[function]} as t) as s on true
+        where s.t is distinct from row(
+            r."entityId", r."entityType", r.kills, r.losses, r."iskDestroyed", r."iskLost", r.efficiency,
+            r."iskEfficiency", r."killLossRatio", r."soloKills", r."soloLosses", r."npcKills", r."npcLosses",
+            r."lastKillTime", r."lastLossTime"
+        )::entity_stats.stats
+        limit 5
+        """,
+        {"kind": kind},
+    )
+    assert rows == []
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_views(world: Database, kind: str) -> None:
+    """A view has a row where there are killmails, the recount one for every entity and period."""
+    expected = f"""
+        select * from test.recount where "entityType" = '{kind}' and kills + losses > 0
+    """
+    view = f"select * from public.{kind}_stats"
+    assert world.fetch(f"({view} except {expected}) limit 5") == []
+    assert world.fetch(f"({expected} except {view}) limit 5") == []
+    assert world.value(f"select count(*) from ({view}) as v") == world.value(f"select count(*) from ({expected}) as e")
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("period", PERIODS)
+def test_without_the_cache(world: Database, kind: str, period: str) -> None:
+    """The busiest and the least busy entities, straight from killmails."""
+    rows = world.fetch(
+        f"""
+        select r."entityId"
+        from (
+            (select * from test.recount where "entityType" = '{kind}' and period = '{period}' order by kills desc, "entityId" limit 20)
+            union
+            (select * from test.recount where "entityType" = '{kind}' and period = '{period}' order by kills, "entityId" limit 20)
+        ) as r
+        left join lateral public.get_entity_stats_from_view(r."entityId", r."entityType", r.period) as s on true
+        where row(r.*)::test.recount is distinct from row(r.period, s.*)::test.recount
+        """
+    )
+    assert rows == []
+
+
+@pytest.mark.parametrize("period", PERIODS)
+def test_several_at_once_in_the_order_asked_for(world: Database, period: str) -> None:
+    for kind in TYPES:
+        rows = world.fetch(
+            'select "entityId" from test.recount where "entityType" = %s and period = %s order by md5("entityId"::text)',
+            [kind, period],
+        )
+        ids = [entity_id for [entity_id] in rows]
+        asked = [ids[0], -1, *ids, 404]
+        got = world.fetch(
+            "select * from public.get_multiple_entity_stats_from_cache(%s, %s, %s)", [asked, kind, period]
+        )
+        assert [row[0] for row in got] == [ids[0], *ids]
+        expected = {
+            row[1]: row[1:]
+            for row in world.fetch('select * from test.recount where "entityType" = %s and period = %s', [kind, period])
+        }
+        assert all(row == expected[row[0]] for row in got)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 7, 100, 100_000, None])
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("period", PERIODS)
+def test_top_by_kills(world: Database, kind: str, period: str, limit: int | None) -> None:
+    got = world.fetch("select * from public.get_top_entities_by_kills_from_cache(%s, %s, %s)", [kind, period, limit])
+    expected = world.fetch(
+        'select * from test.recount where "entityType" = %s and period = %s and kills > 0 '
+        'order by kills desc, "entityId" limit %s',
+        [kind, period, limit],
+    )
+    assert got == [row[1:] for row in expected]
+
+
+@pytest.mark.parametrize("limit", [0, 1, 7, 100, None])
+@pytest.mark.parametrize("min_kills", [-1, 1, 9, 10, 11, 20, 55, 500])
+@pytest.mark.parametrize("kind", TYPES)
+def test_top_by_efficiency(world: Database, kind: str, min_kills: int, limit: int | None) -> None:
+    for period in PERIODS:
+        got = world.fetch(
+            "select * from public.get_top_entities_by_efficiency_from_cache(%s, %s, %s, %s)",
+            [kind, period, min_kills, limit],
+        )
+        expected = world.fetch(
+            'select * from test.recount where "entityType" = %s and period = %s and kills >= greatest(%s, 1) '
+            'order by efficiency desc, kills desc, "entityId" limit %s',
+            [kind, period, min_kills, limit],
+        )
+        assert got == [row[1:] for row in expected]
+
+
+#: Every class and the edges between them, on both sides of each rung: kills, ISK destroyed, ISK lost.
+CONTENDERS = """
+insert into public.killmails (
+    "killmailId", "killmailTime", "victimAllianceId", "topAttackerAllianceId", "totalValue"
+)
+select
+    900000000 + row_number() over (), now(),
+    case when side = 'loss' then 5000 + n end, case when side = 'kill' then 5000 + n end,
+    case when side = 'loss' then lost else 1000000 end
+from generate_series(1, 60) as n
+cross join lateral (select 8 + n % 13 as kills, (array[0, 0, 0.01, 1, 4, 5, 6, 50000, 101010.10, 101010.11, 5e6])[1 + n % 11] as lost) as a
+cross join lateral (
+    select 'kill' as side from generate_series(1, kills)
+    union all
+    select 'loss' where lost > 0
+) as k
+"""
+
+
+@pytest.fixture
+def contest(worlds: Worlds) -> Iterator[Database]:
+    with worlds.ready() as database:
+        database.execute(CONTENDERS)
+        database.execute("call entity_stats.fold_pending()")
+        yield database
+
+
+def standings(database: Database, kind: str = "alliance") -> list[list[tuple[object, ...]]]:
+    """Every leaderboard of a type, read and recounted; empty lists are agreement."""
+    wrong = []
+    for period in PERIODS:
+        for limit in (1, 10, 30):
+            got = database.fetch(
+                "select * from get_top_entities_by_kills_from_cache(%s, %s, %s)", [kind, period, limit]
+            )
+            expected = database.fetch(
+                f'select * from ({RECOUNT}) as r where "entityType" = %s and period = %s and kills > 0 '
+                'order by kills desc, "entityId" limit %s',
+                [kind, period, limit],
+            )
+            if got != [row[1:] for row in expected]:
+                wrong.append(got)
+            for least in (1, 10, 12, 15):
+                got = database.fetch(
+                    "select * from get_top_entities_by_efficiency_from_cache(%s, %s, %s, %s)",
+                    [kind, period, least, limit],
+                )
+                expected = database.fetch(
+                    f'select * from ({RECOUNT}) as r where "entityType" = %s and period = %s and kills >= %s '
+                    'order by efficiency desc, kills desc, "entityId" limit %s',
+                    [kind, period, least, limit],
+                )
+                if got != [row[1:] for row in expected]:
+                    wrong.append(got)
+    return wrong
+
+
+#: What moves entities between ranks: up by kills, down by losses, by deletions, by ageing, by a price.
+CHANGES = (
+    'insert into public.killmails ("killmailId", "killmailTime", "topAttackerAllianceId", "totalValue") '
+    "select 990000000 + n, now(), 5000 + n % 20, 3e9 from generate_series(1, 200) as n",
+    'insert into public.killmails ("killmailId", "killmailTime", "victimAllianceId", "totalValue") '
+    "select 991000000 + n, now(), 5000 + n % 20, 1e5 * n from generate_series(1, 60) as n",
+    'delete from public.killmails where "killmailId" between 990000000 and 990000150',
+    'delete from public.killmails where "victimAllianceId" > 5000 and "killmailId" % 2 = 0',
+    'update public.killmails set "totalValue" = "totalValue" * 300 where "topAttackerAllianceId" % 7 = 0',
+    'update entity_stats_cache set "kills30d" = "kills30d"',
+    'delete from public.killmails where "topAttackerAllianceId" > 5030',
+)
+
+
+def test_leaderboards_follow_every_change(contest: Database) -> None:
+    assert standings(contest) == []
+    for change in CHANGES:
+        contest.execute(change)
+        contest.execute("call entity_stats.fold_pending()")
+        assert standings(contest) == [], change
+    assert (
+        contest.fetch(
+            """
+        select d."entityId", d.periods, d.kills, r.rank
+        from entity_stats.cached() as d
+        full join entity_stats.ranked as r
+            on d."entityId" = r."entityId" and d."entityType" = r."entityType" and d.periods = r.periods
+        where coalesce(r.rank, 0) <> entity_stats.rank(d.kills, d."iskDestroyed", d."iskLost")
+        """
+        )
+        == []
+    )
+
+
+def test_leaderboards_are_filed_by_a_deploy_over_a_filled_cache(contest: Database) -> None:
+    contest.execute(
+        "drop trigger rank_entity on entity_stats_cache; drop trigger rank_new_entity on entity_stats_cache; "
+        "truncate entity_stats.ranked"
+    )
+    contest.load(ROOT / "sql" / "deploy.sql")
+    assert standings(contest) == []
+
+
+def test_ranks_never_fall_with_kills(site: Database) -> None:
+    rows = site.fetch(
+        "select n from generate_series(0, 30000) as n where entity_stats.rung(n + 1) not in (entity_stats.rung(n), entity_stats.rung(n) + 1)"
+    )
+    assert rows == []
+    assert site.value("select entity_stats.rung(9)") == 0
+    assert site.value("select entity_stats.rung(10)") == 1
+    assert site.value("select entity_stats.rung(9223372036854775807)") < 64
+
+
+def test_an_unknown_entity_has_no_row(small: Database) -> None:
+    for period in PERIODS:
+        for kind in TYPES:
+            for call in (
+                "get_entity_stats(404404, %(kind)s, %(period)s)",
+                "get_entity_stats_from_cache(404404, %(kind)s, %(period)s)",
+                "get_entity_stats_from_view(404404, %(kind)s, %(period)s)",
+                f"get_{kind}_stats_from_cache(404404, %(period)s)",
+                "get_multiple_entity_stats_from_cache(array[404404], %(kind)s, %(period)s)",
+            ):
+                assert small.fetch(f"select * from public.{call}", {"kind": kind, "period": period}) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "get_entity_stats(1, {kind}, {period})",
+        "get_entity_stats_from_cache(1, {kind}, {period})",
+        "get_entity_stats_from_view(1, {kind}, {period})",
+        "get_multiple_entity_stats_from_cache(array[1], {kind}, {period})",
+        "get_top_entities_by_kills_from_cache({kind}, {period})",
+        "get_top_entities_by_efficiency_from_cache({kind}, {period})",
+    ],
+)
+def test_a_bad_question_is_told_the_good_ones(small: Database, call: str) -> None:
+    for kind in ("'player'", "null", "'Character'", "''"):
+        question = call.format(kind=kind, period="'all'")
+        with pytest.raises(psycopg.errors.InvalidParameterValue) as error:
+            small.fetch(f"select * from public.{question}")
+        assert error.value.diag.message_hint == "Entity types are character, corporation and alliance."
+    for period in ("'7d'", "null", "'ALL'", "''"):
+        question = call.format(kind="'alliance'", period=period)
+        with pytest.raises(psycopg.errors.InvalidParameterValue) as error:
+            small.fetch(f"select * from public.{question}")
+        assert error.value.diag.message_hint == "Periods are all, 90d, 30d and 14d."
+
+
+@pytest.mark.parametrize("length", ["1 hour", "6 hours", "24 hours", "7 days", "1 month", "0.5 seconds", "1000 days"])
+def test_any_window(small: Database, length: str) -> None:
+    """In the time zone of the tests, which is far from UTC and has daylight saving; a week is a week of UTC days."""
+    since = "(now() at time zone 'UTC' - %(length)s::interval) at time zone 'UTC'"
+    source = f'from (select * from public.killmails where "killmailTime" >= {since}) as k'
+    recount = RECOUNT.replace("from public.killmails as k", source)
+    assert recount != RECOUNT
+    with small.connect(autocommit=False) as session:
+        session.execute("set local jit = off")
+        rows = session.execute(
+            f"""
+            select e."entityId", e."entityType", r, s
+            from (select distinct "entityId", "entityType" from test.recount) as e
+            left join ({recount}) as r
+                on e."entityId" = r."entityId" and e."entityType" = r."entityType" and r.period = 'all'
+            left join lateral public.get_entity_stats_for_window(e."entityId", e."entityType", %(length)s) as s on true
+            where r."entityId" is distinct from s."entityId"
+                or r."entityId" is not null and row(r.*)::test.recount is distinct from row('all', s.*)::test.recount
+            """,
+            {"length": length},
+        ).fetchall()
+    assert rows == []
+
+
+@pytest.mark.parametrize("length", ["0", "-1 hour", None])
+def test_a_window_needs_a_length(small: Database, length: str | None) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="must be positive"):
+        small.fetch("select * from public.get_entity_stats_for_window(1, 'alliance', %s)", [length])
+
+
+def test_a_window_names_the_index_that_is_missing(worlds: Worlds) -> None:
+    with worlds.ready() as database, database.connect() as session:
+        notices: list[tuple[str | None, str | None]] = []
+        session.add_notice_handler(lambda d: notices.append((d.message_primary, d.message_hint)))
+        question = "select * from public.get_entity_stats_for_window(1, 'corporation', '7 days')"
+        expected = session.execute(question).fetchall()
+        assert notices == []
+        session.execute("drop index public.killmails_victim_corporation")
+        assert session.execute(question).fetchall() == expected
+        [notice] = notices
+        assert '"victimCorporationId"' in str(notice[0])
+        assert str(notice[1]).startswith("create index")
+
+
+#: What makes a ready cache one that must not be read -> the statement.
+UNREADY = {
+    "status row missing": "delete from entity_stats.state",
+    "empty": "update entity_stats.state set status = 'empty'; delete from public.entity_stats_cache",
+    "half built": "update entity_stats.state set status = 'backfilling'; "
+    'delete from public.entity_stats_cache where "entityId" % 2 = 0; update public.entity_stats_cache set "killsAll" = 0',
+    "being restored": "drop trigger trigger_update_entity_stats_on_insert on public.killmails; truncate public.entity_stats_cache",
+    "invalidated": "insert into entity_stats.invalidation (reason) values ('test'); truncate public.entity_stats_cache",
+}
+
+
+@pytest.mark.parametrize("fault", UNREADY)
+def test_reads_fall_back_to_the_views(worlds: Worlds, fault: str) -> None:
+    with worlds.ready() as database:
+        expected = database.fetch(f"{RECOUNT} order by 1, 2, 3")
+        database.execute(UNREADY[fault])
+        got = database.fetch(
+            f"""
+            select r.period, s.*
+            from ({RECOUNT}) as r
+            cross join lateral public.get_entity_stats(r."entityId", r."entityType", r.period) as s
+            order by 1, 2, 3
+            """
+        )
+        assert got == expected
+        assert len(database.fetch("select * from public.get_stats_cache_summary()")) == 1
+
+
+def test_during_a_rebuild_readers_keep_the_live_numbers(worlds: Worlds) -> None:
+    with worlds.ready() as database:
+        database.execute("call entity_stats.backfill_begin(rebuild => true)")
+        question = "select kills from public.{}(5, 'alliance', 'all')"
+        database.execute(
+            'insert into public.killmails ("killmailId", "killmailTime", "topAttackerAllianceId", "totalValue") values (1, now(), 5, 1)'
+        )
+        assert database.value("select rebuilding from entity_stats.status()")
+        assert database.value("select public.is_stats_cache_populated()")
+        assert database.value(question.format("get_entity_stats")) == 1
+        assert database.value(question.format("get_entity_stats_from_cache")) == 1
+
+
+def test_summary(small: Database) -> None:
+    [row] = small.fetch(
+        """
+        select
+            s.characters = c.characters,
+            s.corporations = c.corporations,
+            s.alliances = c.alliances,
+            s.total = c.total,
+            s."sizeBytes" = pg_total_relation_size('public.entity_stats_cache'),
+            s."sizePretty" = pg_size_pretty(s."sizeBytes"),
+            s.status = 'ready', s.pending = 0, s."verifiedAt" is null, s."failedClaims" is null,
+            s."asOf90d" - interval '2160 hours' = (select cutoff from entity_stats.time_window where period = '90d'),
+            s."asOf30d" - interval '720 hours' = (select cutoff from entity_stats.time_window where period = '30d'),
+            s."asOf14d" - interval '336 hours' = (select cutoff from entity_stats.time_window where period = '14d')
+        from public.get_stats_cache_summary() as s
+        cross join (
+            select
+                count(*) filter (where "entityType" = 'character') as characters,
+                count(*) filter (where "entityType" = 'corporation') as corporations,
+                count(*) filter (where "entityType" = 'alliance') as alliances,
+                count(*) as total
+            from public.entity_stats_cache
+        ) as c
+        """
+    )
+    assert set(row) == {True}
+
+
+def test_summary_of_a_cache_that_was_never_filled(site: Database) -> None:
+    [row] = site.fetch('select total, status, "asOf90d", "asOf14d", "verifiedAt" from public.get_stats_cache_summary()')
+    assert row == (0, "empty", None, None, None)
+
+
+def test_summary_has_the_last_verification(worlds: Worlds) -> None:
+    with worlds.ready() as database:
+        database.execute("insert into entity_stats.run (operation, \"finishedAt\") values ('verify', now())")
+        for claim, offending in (("a_holds", 0), ("b_does_not", 3)):
+            database.execute(
+                "insert into entity_stats.check_run (run, claim, severity, offending, duration) "
+                "select max(run), %s, 'fail', %s, '1 ms' from entity_stats.run",
+                [claim, offending],
+            )
+        assert database.fetch(
+            'select "verifiedAt" is not null, "failedClaims" from public.get_stats_cache_summary()'
+        ) == [(True, 1)]
+
+
+@pytest.mark.parametrize("isolation", ["serializable", "repeatable read", "read committed"])
+def test_reads_in_read_only_transactions(small: Database, isolation: str) -> None:
+    with small.connect() as session:
+        session.execute(f"begin transaction isolation level {isolation}, read only")
+        for call in everything():
+            session.execute(f"select * from {call}").fetchall()
+        xid = session.execute("select pg_current_xact_id_if_assigned()").fetchone()
+        assert xid == (None,)
+
+
+def everything() -> list[str]:
+    """One call or view of each kind that readers have."""
+    return [
+        "public.get_entity_stats(1, 'alliance', '30d')",
+        "public.get_entity_stats_from_cache(1, 'alliance', '30d')",
+        "public.get_entity_stats_from_view(1, 'alliance', '30d')",
+        "public.get_entity_stats_for_window(1, 'alliance', '90 days')",
+        "public.get_character_stats_from_cache(1, '30d')",
+        "public.get_corporation_stats_from_cache(1, '30d')",
+        "public.get_alliance_stats_from_cache(1, '30d')",
+        "public.get_multiple_entity_stats_from_cache(array[1, 2], 'alliance', '30d')",
+        "public.get_top_entities_by_kills_from_cache('alliance', '30d', 5)",
+        "public.get_top_entities_by_efficiency_from_cache('alliance', '30d', 10, 5)",
+        "public.is_stats_cache_populated()",
+        "public.get_stats_cache_summary()",
+        "public.character_stats",
+        "public.corporation_stats",
+        "public.alliance_stats",
+    ]
