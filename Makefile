@@ -64,7 +64,7 @@ screenshots: $(STAMP) ## Take the documentation's pictures anew, in the demo's w
 lint: $(STAMP) ## Check Python, SQL and the SQL inside PL/pgSQL bodies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(wildcard dags plugins) demo tests .ci/*.py
+	$(BIN)/mypy $(wildcard dags plugins) demo docs tests .ci/*.py
 	$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar sql tests
 	$(BIN)/python .ci/embedded_sql.py
 	$(BIN)/python .ci/house_rules.py
@@ -99,6 +99,14 @@ bench: $(STAMP) ## Measure what the documentation quotes (ARGS=--quick: a small 
 .PHONY: bench-long
 bench-long: $(STAMP) ## The same with 20 million killmails and long rounds
 	$(BIN)/python -m tests.benchmarks --rows 20000000 --rounds 9 --seconds 60 --output docs/benchmarks/long $(ARGS)
+
+.PHONY: bench-reads
+bench-reads: $(STAMP) ## Measure reads: make bench-reads KILLMAILS=5000000
+	$(BIN)/python -m tests.benchmarks.reads $(or $(KILLMAILS),5000000)
+
+.PHONY: docs
+docs: $(STAMP) ## Write docs/read-api.md from the comments in the catalog
+	$(BIN)/python -m docs.read_api
 
 .PHONY: lock
 lock: ## Renew constraints.txt from requirements.txt

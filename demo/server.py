@@ -94,7 +94,7 @@ class EmbeddedServer:
             **({} if durable else THROWAWAY),
             **(settings or {}),
         }
-        self._owner = pwd.getpwnam(UNPRIVILEGED) if os.geteuid() == 0 else None
+        self.owner = pwd.getpwnam(UNPRIVILEGED) if os.geteuid() == 0 else None
         binaries = _binaries(version)
         self.folder = self._fresh_folder() if folder is None else self._given_folder(folder)
         self.data = self.folder / "data"
@@ -235,15 +235,15 @@ class EmbeddedServer:
         """Why the server cannot live in the folder, or "". Permissions are looked at, never changed."""
         if len(str(folder)) > LONGEST_SOCKET_FOLDER:
             return f"its path is longer than {LONGEST_SOCKET_FOLDER} characters, too long for a Unix socket"
-        if self._owner:
+        if self.owner:
             for parent in folder.parents:
                 if parent.exists() and not parent.stat().st_mode & 0o001:
                     return f"user {UNPRIVILEGED}, whom PostgreSQL runs as, cannot enter {parent}"
         return ""
 
     def _hand_over(self, path: Path) -> None:
-        if self._owner:
-            os.chown(path, self._owner.pw_uid, self._owner.pw_gid)
+        if self.owner:
+            os.chown(path, self.owner.pw_uid, self.owner.pw_gid)
 
     def _reachable(self, binaries: Path) -> Path:
         """The binaries, or a copy where the server's user cannot reach them (a clone in root's HOME)."""
@@ -286,8 +286,8 @@ class EmbeddedServer:
 
     def _call(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
         identity: dict[str, Any] = {}
-        if self._owner:
-            identity = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []}
+        if self.owner:
+            identity = {"user": self.owner.pw_uid, "group": self.owner.pw_gid, "extra_groups": []}
         return subprocess.run(
             command,
             stdin=subprocess.DEVNULL,

@@ -32,14 +32,21 @@ where p.pronamespace = 'public'::regnamespace and has_function_privilege('entity
     and not has_function_privilege('public', p.oid, 'execute')
 order by
     case
-        when p.proname = 'get_entity_stats' then 1 when p.proname like 'get%stats_from_cache' then 2
-        when p.proname like '%from_view' then 3 when p.proname like '%window' then 4 when p.proname like '%top%' then 5 else 6
+        when p.proname = 'get_entity_stats' then 1
+        when p.proname like 'get%stats_from_cache' then 2
+        when p.proname like '%from_view' then 3
+        when p.proname like '%window' then 4
+        when p.proname like '%top%' then 5
+        else 6
     end, p.proname
 """
 VIEWS = """
 select c.relname, obj_description(c.oid, 'pg_class')
 from pg_class as c
-where c.relnamespace = 'public'::regnamespace and c.relkind = 'v' and has_table_privilege('entity_stats_reader', c.oid, 'select')
+where
+    c.relnamespace = 'public'::regnamespace
+    and c.relkind = 'v'
+    and has_table_privilege('entity_stats_reader', c.oid, 'select')
 order by c.relname
 """
 COLUMNS = """

@@ -40,7 +40,9 @@ def test_the_sql_examples_run(site: Database) -> None:
 
 def test_the_python_example_runs(site: Database) -> None:
     [block] = examples("python")
-    site.execute('insert into public.killmails ("killmailId", "killmailTime", "topAttackerAllianceId") values (1, now(), 99003581)')
+    site.execute(
+        'insert into public.killmails ("killmailId", "killmailTime", "topAttackerAllianceId") values (1, now(), 99003581)'
+    )
     result = subprocess.run(
         [sys.executable, "-c", block],
         env={**os.environ, "DATABASE_URL": site.uri},

@@ -1,0 +1,163 @@
+"""What reads cost: all kinds interleaved in one run, first alone, then by 8 readers while 50 killmails a second are written.
+
+    python -m tests.benchmarks.reads [KILLMAILS] [SECONDS]     default: 5,000,000 and 60
+
+Prints Markdown. Medians of kinds that ran side by side compare on a busy machine too; milliseconds do not.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import psycopg
+
+from demo.server import EmbeddedServer
+
+SQL = Path(__file__).resolve().parents[2] / "sql"
+READERS = 8
+RATE = 50
+
+#: Kind of read -> weight and script. The generator numbers characters by rank; every rank below 10,000 occurs.
+CHARACTER = "\\set rank random(1, 10000)\n\\set id 90000000 + :rank * 3141593 % 7999993\n"
+READS = {
+    "raw lookup by primary key": (
+        20,
+        CHARACTER + 'select * from entity_stats_cache where "entityId" = :id and "entityType" = \'character\';',
+    ),
+    "get_entity_stats_from_cache": (
+        20,
+        CHARACTER + "select * from get_entity_stats_from_cache(:id, 'character', '30d');",
+    ),
+    "get_entity_stats": (20, CHARACTER + "select * from get_entity_stats(:id, 'character', '30d');"),
+    "50 entities in one call": (
+        4,
+        "\\set rank random(1, 9950)\n"
+        "select * from get_multiple_entity_stats_from_cache("
+        "array(select 90000000 + n::bigint * 3141593 % 7999993 from generate_series(:rank, :rank + 49) as n), 'character', '30d');",
+    ),
+    "top 100 by kills, all-time": (2, "select * from get_top_entities_by_kills_from_cache('character', 'all', 100);"),
+    "top 100 by kills, 14d": (2, "select * from get_top_entities_by_kills_from_cache('character', '14d', 100);"),
+    "top 100 by efficiency, all-time": (
+        2,
+        "select * from get_top_entities_by_efficiency_from_cache('character', 'all', 10, 100);",
+    ),
+    "any window, 24 h": (2, CHARACTER + "select * from get_entity_stats_for_window(:id, 'character', '24 hours');"),
+    "view, one character": (
+        1,
+        CHARACTER + "select * from character_stats where \"entityId\" = :id and period = '30d';",
+    ),
+    "summary": (1, "select * from get_stats_cache_summary();"),
+}
+
+WRITE = """\\set n random(1, 50000)
+insert into killmails
+select
+    8000000000000000 + nextval('bench.id'), p."killmailTime", p."solarSystemId", p."victimCharacterId",
+    p."victimCorporationId", p."victimAllianceId", p."victimShipTypeId", p."topAttackerCharacterId",
+    p."topAttackerCorporationId", p."topAttackerAllianceId", p."topAttackerShipTypeId", p."totalValue",
+    p."attackerCount", p.npc, p.solo, p.awox
+from bench.pool as p
+where p.n = :n;
+"""
+
+
+def build(server: EmbeddedServer, killmails: int) -> None:
+    """Killmails of ten years, everything deployed, the cache ready."""
+    files = sorted((SQL / "sample").glob("*.sql"), key=lambda file: (file.name != "killmails.sql", file.name))
+    for file in files:
+        _checked(server.psql("postgres", "--quiet", "-f", file))
+    with psycopg.connect(server.conninfo(), autocommit=True) as session:
+        session.execute("select sample.generate_killmails(%s, now() - interval '10 years', now())", [killmails])
+    _checked(server.psql("postgres", "--quiet", "-f", SQL / "deploy.sql"))
+    with psycopg.connect(server.conninfo(), autocommit=True) as session:
+        session.execute("call entity_stats.backfill()")
+        session.execute("vacuum analyze")
+        session.execute("create schema bench; create sequence bench.id")
+        session.execute(
+            "create table bench.pool as select row_number() over () as n, k.* from sample.live_killmails(50000) as k"
+        )
+        session.execute("alter table bench.pool add primary key (n); analyze bench.pool")
+
+
+def run(server: EmbeddedServer, folder: Path, readers: int, seconds: int, rate: int) -> dict[str, list[int]]:
+    """Microseconds of every read, by kind."""
+    scripts: list[str | Path] = []
+    for number, (weight, script) in enumerate(READS.values()):
+        file = folder / f"read{number}.sql"
+        file.write_text(script + "\n")
+        scripts += ["-f", f"{file}@{weight}"]
+    (folder / "write.sql").write_text(WRITE)
+    common: list[str | Path] = [server.bin / "pgbench", "-n", "-M", "prepared", "-T", str(seconds)]
+    where = [server.conninfo()]
+    writer = None
+    if rate:
+        writer = subprocess.Popen(
+            [*common, "-c", "2", "-R", str(rate), "-f", folder / "write.sql", *where],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    prefix = folder / f"log{readers}"
+    _checked(
+        subprocess.run(
+            [*common, "-c", str(readers), "-j", "2", "-l", f"--log-prefix={prefix}", *scripts, *where],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    )
+    if writer:
+        out, _ = writer.communicate()
+        if writer.returncode != 0:
+            raise RuntimeError(out)
+    kinds = list(READS)
+    times: dict[str, list[int]] = defaultdict(list)
+    for log in folder.glob(f"{prefix.name}.*"):
+        for line in log.read_text().splitlines():
+            fields = line.split()
+            times[kinds[int(fields[3])]].append(int(fields[2]))
+    return times
+
+
+def main(arguments: list[str]) -> int:
+    """Build, measure, print; returns the exit status."""
+    killmails = int(arguments[0]) if arguments else 5_000_000
+    seconds = int(arguments[1]) if len(arguments) > 1 else 60
+    begun = time.monotonic()
+    settings = {"shared_buffers": "1GB", "maintenance_work_mem": "512MB", "autovacuum_naptime": "10s"}
+    with EmbeddedServer(durable=False, settings=settings) as server, tempfile.TemporaryDirectory() as name:
+        build(server, killmails)
+        with psycopg.connect(server.conninfo()) as session:
+            [version, entities, size] = session.execute(
+                "select current_setting('server_version'), total, \"sizePretty\" from get_stats_cache_summary()"
+            ).fetchone() or ("", 0, "")
+        print(f"{killmails:,} killmails, {entities:,} entities, cache {size}, PostgreSQL {version}, ", end="")
+        print(f"built in {time.monotonic() - begun:.0f} s")
+        alone = run(server, Path(name), 1, seconds, 0)
+        busy = run(server, Path(name), READERS, seconds, RATE)
+        print("\n| read | median alone | x raw | median, 8 readers + 50 killmails/s | x raw | p99 | reads |")
+        print("|---|---|---|---|---|---|---|")
+        first = next(iter(READS))
+        for kind in READS:
+            a, b = statistics.median(alone[kind]), statistics.median(busy[kind])
+            p99 = sorted(busy[kind])[int(len(busy[kind]) * 0.99)]
+            print(
+                f"| {kind} | {a / 1000:.3f} ms | {a / statistics.median(alone[first]):.2f} | {b / 1000:.3f} ms "
+                f"| {b / statistics.median(busy[first]):.2f} | {p99 / 1000:.2f} ms | {len(busy[kind]):,} |"
+            )
+    return 0
+
+
+def _checked(result: subprocess.CompletedProcess[str]) -> None:
+    if result.returncode != 0:
+        raise RuntimeError(result.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
