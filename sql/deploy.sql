@@ -40,11 +40,13 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 3_cache/time_window.sql
 \ir 3_cache/state.sql
 \ir 3_cache/past.sql
+\ir 3_cache/lock_patiently.sql
 \ir 3_cache/delta.sql
 \ir 3_cache/deltas.sql
 \ir 3_cache/pending.sql
 \ir 3_cache/cached.sql
 \ir 3_cache/last_time.sql
+\ir 3_cache/overtaking.sql
 \ir 3_cache/summed.sql
 \ir 3_cache/merge.sql
 \ir 3_cache/fold.sql
@@ -54,6 +56,8 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 -- phases, snapshots, finish; truth against cache
 \ir 4_backfill/phase.sql
 \ir 4_backfill/close_gate.sql
+\ir 4_backfill/claim_build.sql
+\ir 4_backfill/disturbance.sql
 \ir 4_backfill/truth.sql
 \ir 4_backfill/drift.sql
 \ir 4_backfill/differences.sql
@@ -61,7 +65,9 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 4_backfill/backfill_phase.sql
 \ir 4_backfill/backfill_finish.sql
 \ir 4_backfill/backfill.sql
+\ir 4_backfill/recalculate_entities.sql
 \ir 4_backfill/recalculate.sql
+\ir 4_backfill/recalculate_active.sql
 \ir 4_backfill/repair.sql
 
 -- ageing

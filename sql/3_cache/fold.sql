@@ -60,6 +60,13 @@ begin
         end if;
     end if;
 
+    if
+        exists (select from unnest(facts) as f where f.weight < 0)
+        and exists (select from entity_stats.parked as p where p.xid <> own)
+    then
+        insert into entity_stats.overtaking default values;
+    end if;
+
     if (select min(f."killmailTime") >= now_state.newest and min(f.weight) >= 0 from unnest(facts) as f) then
         perform entity_stats.merge(fresh => facts);
     else

@@ -11,7 +11,7 @@ declare
     folded bigint;
 begin
     -- killmails before the gate, as everywhere: merge() may have to look something up in it.
-    lock table public.killmails in access share mode;
+    perform entity_stats.lock_patiently('public.killmails', 'access share');
 
     select p.xid into leftover
     from entity_stats.parked as p
@@ -20,6 +20,7 @@ begin
     for update skip locked;
 
     if not found then
+        delete from entity_stats.overtaking where not exists (select from entity_stats.parked);
         return null;
     end if;
 

@@ -8,6 +8,7 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
     merged bigint;
+    verify boolean;
 begin
     insert into public.entity_stats_cache as c
     select s.*
@@ -55,21 +56,26 @@ begin
 
     -- The newest killmail of an entity went: look for the one before it. A new statement, because only now are the rows
     -- locked: what was committed until here is seen, what comes later waits for us and raises the time itself.
-    if cardinality(deltas) > 0 and exists (select from unnest(deltas) as d where num_nonnulls(d."staleKillTime", d."staleLossTime") > 0) then
+    verify := exists (select from entity_stats.overtaking);
+    if verify and cardinality(fresh) > 0 then
+        deltas := deltas || array(select d from entity_stats.deltas(fresh) as d);
+    end if;
+    if cardinality(deltas) > 0 and (verify or exists (select from unnest(deltas) as d where num_nonnulls(d."staleKillTime", d."staleLossTime") > 0)) then
         update public.entity_stats_cache as c
         set
             "lastKillTime" = case
-                when c."killsAll" = 0 then null
-                when stale.kill >= c."lastKillTime" then entity_stats.last_time(c."entityType", c."entityId", true, stale.kill)
-                else c."lastKillTime"
+                when coalesce(stale.kill < c."lastKillTime", true) then c."lastKillTime"
+                when c."killsAll" <> 0 then entity_stats.last_time(c."entityType", c."entityId", true, stale.kill)
             end,
             "lastLossTime" = case
-                when c."lossesAll" = 0 then null
-                when stale.loss >= c."lastLossTime" then entity_stats.last_time(c."entityType", c."entityId", false, stale.loss)
-                else c."lastLossTime"
+                when coalesce(stale.loss < c."lastLossTime", true) then c."lastLossTime"
+                when c."lossesAll" <> 0 then entity_stats.last_time(c."entityType", c."entityId", false, stale.loss)
             end
         from (
-            select d."entityType", d."entityId", max(d."staleKillTime") as kill, max(d."staleLossTime") as loss
+            select
+                d."entityType", d."entityId",
+                max(greatest(d."staleKillTime", case when verify then d."lastKillTime" end)) as kill,
+                max(greatest(d."staleLossTime", case when verify then d."lastLossTime" end)) as loss
             from unnest(deltas) as d
             group by d."entityType", d."entityId"
         ) as stale

@@ -21,7 +21,7 @@ create table if not exists entity_stats.check_run (
 );
 
 create table if not exists entity_stats.correction (
-    "correctedAt" timestamptz not null default now(),
+    "correctedAt" timestamptz not null default clock_timestamp(),
     "entityId" bigint not null,
     "entityType" text not null,
     "column" text not null,

@@ -8,7 +8,8 @@ create table if not exists entity_stats.state (
     "systemIdentifier" bigint,
     "startedAt" timestamptz,
     "readyAt" timestamptz,
-    "finishedTo" bigint
+    "finishedTo" bigint,
+    leaves oid[]
 );
 
 insert into entity_stats.state (status, folding, retaining) values ('empty', false, false) on conflict do nothing;
@@ -22,4 +23,5 @@ comment on column entity_stats.state.retaining is 'A build still needs applied f
 comment on column entity_stats.state."asOf" is 'Time from which the running or last backfill counted its windows back.';
 comment on column entity_stats.state."systemIdentifier" is 'Server on which the running build took its snapshots.';
 comment on column entity_stats.state."finishedTo" is 'The finish has written all entities with smaller ids.';
+comment on column entity_stats.state.leaves is 'Tables that held the killmails when the running build began.';
 comment on table entity_stats.gate is 'Never holds a row. Take its lock first, read state and cutoffs in the next statement.';

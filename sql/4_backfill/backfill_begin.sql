@@ -6,39 +6,47 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     now_state entity_stats.state;
-    identity bigint := (select c.system_identifier from pg_control_system() as c);
+    identity constant bigint := (select c.system_identifier from pg_control_system() as c);
     at_time constant timestamptz := entity_stats.past(as_of);
-    invalid constant boolean := exists (select from entity_stats.invalidation);
+    first_year integer;
+    unusable text;
 begin
-    lock table public.killmails in access share mode;
+    perform entity_stats.claim_build(alone => true);
+    perform entity_stats.lock_patiently('public.killmails', 'access share');
+    -- What may take long comes before the gate.
+    lock table entity_stats.staged in access exclusive mode;
+    first_year := entity_stats.first_year();
     perform entity_stats.close_gate();
     select s.* into now_state from entity_stats.state as s;
 
-    if now_state.status = 'ready' and not now_state.retaining and not invalid and not rebuild then
+    if now_state.status = 'ready' and not now_state.retaining and not rebuild and not exists (select from entity_stats.invalidation) then
         raise exception 'the cache is ready: there is nothing to backfill'
             using errcode = 'object_not_in_prerequisite_state',
                 hint = 'To build it anew while it serves: call entity_stats.backfill(rebuild => true), or the DAG''s rebuild parameter.';
     end if;
 
-    if
-        (now_state.status = 'backfilling' or now_state.retaining)
-        and not invalid
-        and now_state."systemIdentifier" = identity
-    then
-        return format(
-            'Resuming the backfill as of %s begun at %s: %s of %s slices are done',
-            now_state."asOf", now_state."startedAt",
-            (select count(*) from entity_stats.phase as p where p.snapshot is not null),
-            (select count(*) from entity_stats.phase)
-        );
+    if now_state.status = 'backfilling' or now_state.retaining then
+        unusable := case
+            when now_state."systemIdentifier" <> identity then 'it was begun on another server, whose transaction ids mean nothing here'
+            else entity_stats.disturbance()
+        end;
+
+        if unusable is null then
+            return format(
+                'Resuming the backfill as of %s begun at %s: %s of %s slices are done',
+                now_state."asOf", now_state."startedAt",
+                (select count(*) from entity_stats.phase as p where p.snapshot is not null),
+                (select count(*) from entity_stats.phase)
+            );
+        end if;
     end if;
 
-    truncate entity_stats.staged;
+    perform entity_stats.clear_staging();
     delete from entity_stats.phase;
     delete from entity_stats.ledger as l where l.folded;
     update entity_stats.ledger as l set absorbed = false where l.absorbed;
 
-    if now_state.status = 'ready' and not invalid then
+    if now_state.status = 'ready' and not exists (select from entity_stats.invalidation) then
         update entity_stats.state as s set retaining = true;
     else
         delete from entity_stats.invalidation;
@@ -48,56 +56,94 @@ begin
     end if;
 
     update entity_stats.state as s
-    set "asOf" = at_time, "systemIdentifier" = identity, "startedAt" = clock_timestamp(), "finishedTo" = null;
+    set
+        "asOf" = at_time,
+        "systemIdentifier" = identity,
+        "startedAt" = clock_timestamp(),
+        "finishedTo" = null,
+        leaves = entity_stats.leaves();
 
     insert into entity_stats.phase (period, "entityType", slice, "fromTime", "toTime")
     select s.period, t.type, s.slice, s.from_time, s.to_time
-    from entity_stats.slices() as s
+    from entity_stats.slices(first_year) as s
     cross join (values ('character'), ('corporation'), ('alliance')) as t (type);
 
-    return format('Backfilling as of %s', at_time);
+    return format('Backfilling as of %s', at_time) || coalesce('; the interrupted backfill cannot go on: ' || unusable, '');
 end
 $$;
 
 comment on function entity_stats.prepare_build(timestamptz, boolean) is
 'Under the gate: sets cutoffs, status and the list of slices, or finds the build to resume; returns what it did, in words.';
 
-create or replace function entity_stats.slices()
-returns table (period text, slice integer, from_time timestamptz, to_time timestamptz)
+create or replace function entity_stats.clear_staging()
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    truncate entity_stats.staged;
+    if to_regclass('entity_stats.staged_entity') is not null then
+        drop index entity_stats.staged_entity;
+    end if;
+    if to_regclass('entity_stats.staged_windows') is not null then
+        drop index entity_stats.staged_windows;
+    end if;
+end
+$$;
+
+comment on function entity_stats.clear_staging() is 'Empties the staging and takes away the indexes that only the finish needs.';
+
+-- All-time is read by calendar years where partitions make a year cheap to read; else a slice would read the whole table.
+create or replace function entity_stats.first_year()
+returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    first_year integer;
-    last_year constant integer := date_part('year', now() at time zone 'UTC');
+    this_year constant integer := date_part('year', now() at time zone 'UTC');
+    first_time timestamptz;
 begin
-    -- All-time by calendar years where partitions make a year cheap to read; else a slice would read the whole table.
     if exists (select from pg_partitioned_table as t where t.partrelid = 'public.killmails'::regclass) then
-        select date_part('year', min(k."killmailTime") at time zone 'UTC')
-        into first_year
+        select min(k."killmailTime") into first_time
         from entity_stats.killmail as k
         where isfinite(k."killmailTime");
     end if;
 
-    first_year := least(coalesce(first_year, last_year), last_year);
-
-    return query
-    select
-        w.period,
-        year - first_year + 1,
-        case when year = first_year then '-infinity' else make_timestamptz(year, 1, 1, 0, 0, 0, 'UTC') end,
-        case when year < last_year then make_timestamptz(year + 1, 1, 1, 0, 0, 0, 'UTC') end
-    from entity_stats.time_window as w
-    cross join generate_series(first_year, last_year) as year
-    where w.days is null
-    union all
-    select w.period, 1, w.cutoff, null
-    from entity_stats.time_window as w
-    where w.days is not null;
+    return least(coalesce(date_part('year', first_time at time zone 'UTC')::integer, this_year), this_year);
 end
 $$;
 
-comment on function entity_stats.slices() is 'Ranges of killmail times that a build reads one by one: years for all-time, one range per window.';
+comment on function entity_stats.first_year() is 'Year (UTC) of the first killmail of a partitioned table, else this year.';
+
+create or replace function entity_stats.slices(first_year integer)
+returns table (period text, slice integer, from_time timestamptz, to_time timestamptz)
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select
+        w.period,
+        y.year - slices.first_year + 1 as slice,
+        case when y.year = slices.first_year then '-infinity' else make_timestamptz(y.year, 1, 1, 0, 0, 0, 'UTC') end as from_time,
+        case when y.year < y.last then make_timestamptz(y.year + 1, 1, 1, 0, 0, 0, 'UTC') end as to_time
+    from entity_stats.time_window as w
+    cross join (
+        select
+            g.year,
+            max(g.year) over () as last
+        from generate_series(slices.first_year, date_part('year', now() at time zone 'UTC')::integer) as g (year)
+    ) as y
+    where w.days is null
+    union all
+    select
+        w.period,
+        1,
+        w.cutoff,
+        null
+    from entity_stats.time_window as w
+    where w.days is not null;
+end;
+
+comment on function entity_stats.slices(integer) is 'Ranges of killmail times that a build reads one by one: years for all-time, one range per window.';
 
 create or replace procedure entity_stats.backfill_begin(as_of timestamptz default null, rebuild boolean default false)
 language plpgsql
@@ -106,20 +152,26 @@ declare
     at_time constant timestamptz := entity_stats.past(as_of);
     todo record;
 begin
-    -- A rebuild of a ready cache moves its windows first, forward or back, step by step: then cutoffs stand still.
+    -- A rebuild of a ready cache moves its windows first, forward or back, step by step: then cutoffs stand still. Forward the
+    -- narrow ones first, back the wide ones, so that the narrow stay within the wide at every commit.
     if
         rebuild
         and (select s.status = 'ready' and not s.retaining from entity_stats.state as s)
         and not exists (select from entity_stats.invalidation)
     then
         for todo in
-            select w.period, entity_stats.cutoff_at(at_time, w.days) as target
-            from entity_stats.time_window as w
-            where w.days is not null
+            select w.period, w.target
+            from (
+                select t.period, t.days, t.cutoff, entity_stats.cutoff_at(at_time, t.days) as target
+                from entity_stats.time_window as t
+                where t.days is not null
+            ) as w
+            order by w.target < w.cutoff, case when w.target < w.cutoff then - w.days else w.days end
         loop
             while entity_stats.move_window(todo.period, todo.target) is not null loop
                 commit;
             end loop;
+            commit;
         end loop;
     end if;
 

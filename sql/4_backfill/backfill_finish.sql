@@ -12,7 +12,8 @@ declare
     now_state entity_stats.state;
     loaded bigint;
 begin
-    lock table public.killmails in access share mode;
+    perform entity_stats.claim_build(alone => true);
+    perform entity_stats.lock_patiently('public.killmails', 'access share');
     select s.* into now_state from entity_stats.state as s for update;
 
     if now_state.status <> 'backfilling' or now_state.folding or now_state."finishedTo" is not null then
@@ -55,7 +56,8 @@ declare
     now_state entity_stats.state;
     to_id bigint;
 begin
-    lock table public.killmails in access share mode;
+    perform entity_stats.claim_build(alone => true);
+    perform entity_stats.lock_patiently('public.killmails', 'access share');
     select s.* into now_state from entity_stats.state as s for update;
 
     if now_state.status <> 'backfilling' or now_state.folding or now_state."finishedTo" is null or now_state."finishedTo" = 9223372036854775807 then
@@ -168,7 +170,8 @@ as $$
 declare
     taken bigint;
 begin
-    lock table public.killmails in access share mode;
+    perform entity_stats.claim_build(alone => true);
+    perform entity_stats.lock_patiently('public.killmails', 'access share');
     perform entity_stats.close_gate();
     taken := entity_stats.absorb(most);
     perform entity_stats.merge_staged();
@@ -189,17 +192,19 @@ declare
     now_state entity_stats.state;
     undone bigint;
 begin
-    lock table public.killmails in access share mode;
+    perform entity_stats.claim_build(alone => true);
+    perform entity_stats.lock_patiently('public.killmails', 'access share');
     perform entity_stats.close_gate();
     select s.* into now_state from entity_stats.state as s;
     select count(*) into undone from entity_stats.phase as p where p.snapshot is null;
 
-    if exists (select from entity_stats.invalidation) then
-        raise exception 'killmails changed under the backfill: %', (select min(i.reason) from entity_stats.invalidation as i)
-            using errcode = 'object_not_in_prerequisite_state', hint = 'Run the backfill again: it starts anew.';
-    elsif now_state.status <> 'backfilling' and not now_state.retaining then
+    if now_state.status <> 'backfilling' and not now_state.retaining then
         return false;
-    elsif undone > 0 then
+    end if;
+
+    perform entity_stats.refuse_disturbed();
+
+    if undone > 0 then
         raise exception '% slices of the backfill are not done', undone
             using errcode = 'object_not_in_prerequisite_state', hint = 'call entity_stats.backfill(): it resumes at the first of them.';
     elsif now_state.folding then
@@ -210,9 +215,18 @@ begin
         perform entity_stats.merge_staged();
     end loop;
 
-    -- Whoever parked facts since the last look at the ledger still waits for a fold.
+    -- Who has committed since then without waiting for the gate is still to be folded. A fold that waits for the gate holds the
+    -- row of what it wants to take along: it will find nothing there, and removes the row itself.
     delete from entity_stats.parked as p
-    where not exists (select from entity_stats.ledger as l where l.xid = p.xid);
+    where
+        p.ctid = any(
+            array(
+                select q.ctid
+                from entity_stats.parked as q
+                where not exists (select from entity_stats.ledger as l where l.xid = q.xid and not l.folded)
+                for update skip locked
+            )
+        );
     update entity_stats.state as s
     set status = 'ready', folding = true, "readyAt" = clock_timestamp(), "finishedTo" = null;
     return true;
@@ -234,15 +248,15 @@ declare
     to_id bigint;
     net entity_stats.delta [];
 begin
-    lock table public.killmails in access share mode;
+    perform entity_stats.claim_build(alone => true);
+    perform entity_stats.lock_patiently('public.killmails', 'access share');
     perform entity_stats.close_gate();
 
-    if exists (select from entity_stats.invalidation) then
-        raise exception 'killmails changed under the backfill: %', (select min(i.reason) from entity_stats.invalidation as i)
-            using errcode = 'object_not_in_prerequisite_state', hint = 'Run the backfill again: it starts anew.';
-    elsif not (select s.retaining from entity_stats.state as s) then
+    if not (select s.retaining from entity_stats.state as s) then
         return null;
     end if;
+
+    perform entity_stats.refuse_disturbed();
 
     while entity_stats.absorb(1000) > 0 loop
         null;
@@ -263,8 +277,6 @@ begin
         update entity_stats.state as s
         set status = 'ready', retaining = false, "readyAt" = clock_timestamp(), "finishedTo" = null;
         delete from entity_stats.ledger as l where l.folded;
-        truncate entity_stats.staged;
-        drop index if exists entity_stats.staged_entity;
         return null;
     end if;
 
@@ -282,6 +294,22 @@ $$;
 comment on function entity_stats.finish_range(integer) is
 'Writes the next range of entities, about most staged rows wide, in one short transaction under the gate; null when the cache became ready.';
 
+create or replace function entity_stats.discard_staging()
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform entity_stats.claim_build(alone => true);
+
+    if exists (select from entity_stats.state as s where s.status <> 'backfilling' and not s.retaining) then
+        perform entity_stats.clear_staging();
+    end if;
+end
+$$;
+
+comment on function entity_stats.discard_staging() is 'Gives the space of the staging back once no build needs it.';
+
 create or replace procedure entity_stats.backfill_finish()
 language plpgsql
 as $$
@@ -296,7 +324,14 @@ begin
     if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'backfill_finish() works in READ COMMITTED only'
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';
+    elsif not exists (select from entity_stats.state as s where s.status = 'backfilling' or s.retaining) then
+        raise notice 'Nothing to finish: no backfill is running';
+        perform entity_stats.discard_staging();
+        return;
     end if;
+
+    perform entity_stats.claim_build(alone => true);
+    perform entity_stats.refuse_disturbed();
 
     first_build := (select s.status = 'backfilling' and not s.folding from entity_stats.state as s);
 
@@ -322,9 +357,15 @@ begin
     end loop;
 
     if not entity_stats.open_folding() then
-        raise notice 'Nothing to finish: no backfill is running';
-        return;
+        raise exception 'another session has finished the backfill'
+            using errcode = 'lock_not_available', hint = 'Look at entity_stats.status().';
     end if;
+    commit;
+
+    -- Every range looks through what is pending: let that be little.
+    while not first_build and entity_stats.fold_parked(500, begun) is not null loop
+        commit;
+    end loop;
     commit;
 
     loop
@@ -338,6 +379,9 @@ begin
             reported := pg_catalog.clock_timestamp();
         end if;
     end loop;
+
+    perform entity_stats.discard_staging();
+    commit;
 
     raise notice 'Finished: wrote % entities in % ms',
         pg_catalog.to_char(total, 'FM999,999,999,990'),

@@ -12,8 +12,9 @@ declare
     todo entity_stats.phase;
     built bigint;
 begin
+    perform entity_stats.claim_build(alone => false);
     -- Before the snapshot: a TRUNCATE in between would be read as a table that had always been empty.
-    lock table public.killmails in access share mode;
+    perform entity_stats.lock_patiently('public.killmails', 'access share');
 
     -- The phases of a period run side by side: whoever comes later waits, and finds the slice built. Rows in one order.
     perform
@@ -29,10 +30,7 @@ begin
     if todo.snapshot is not null then
         return 0;
     end if;
-    if exists (select from entity_stats.invalidation) then
-        raise exception 'killmails changed under the backfill: %', (select min(i.reason) from entity_stats.invalidation as i)
-            using errcode = 'object_not_in_prerequisite_state', hint = 'Run the backfill again: it starts anew.';
-    end if;
+    perform entity_stats.refuse_disturbed();
 
     -- One statement, one snapshot: what the totals have seen is what the phase says they have seen.
     with seen as (

@@ -24,14 +24,26 @@ begin atomic
     from (
         select
             s.*,
-            -- A pending fact may still raise the cached time, and a pending deletion may still lower it.
+            -- A pending fact may still raise the cached time, a pending deletion may still lower it.
             (
-                s."trueKillTime" is distinct from greatest(s."cachedKillTime", s."pendingKillTime")
-                and not coalesce(s."pendingStaleKillTime" >= greatest(s."cachedKillTime", s."pendingKillTime"), false)
+                s."trueKillTime" is distinct from s."cachedKillTime"
+                and not coalesce(
+                    case
+                        when s."trueKillTime" > s."cachedKillTime" or s."cachedKillTime" is null then s."pendingKillTime" >= s."trueKillTime"
+                        else s."pendingStaleKillTime" >= s."cachedKillTime"
+                    end,
+                    false
+                )
             ) as "killTimeDrifts",
             (
-                s."trueLossTime" is distinct from greatest(s."cachedLossTime", s."pendingLossTime")
-                and not coalesce(s."pendingStaleLossTime" >= greatest(s."cachedLossTime", s."pendingLossTime"), false)
+                s."trueLossTime" is distinct from s."cachedLossTime"
+                and not coalesce(
+                    case
+                        when s."trueLossTime" > s."cachedLossTime" or s."cachedLossTime" is null then s."pendingLossTime" >= s."trueLossTime"
+                        else s."pendingStaleLossTime" >= s."cachedLossTime"
+                    end,
+                    false
+                )
             ) as "lossTimeDrifts"
         from (
             select

@@ -16,7 +16,7 @@ declare
     forward boolean;
     changes entity_stats.delta [];
 begin
-    lock table public.killmails in access share mode;
+    perform entity_stats.lock_patiently('public.killmails', 'access share');
     select w.cutoff into old_cutoff from entity_stats.time_window as w where w.period = in_period and w.days is not null;
 
     if not found then

@@ -243,6 +243,19 @@ def until_blocked(database: Database, session: psycopg.Connection[Any]) -> None:
     until(database, "select cardinality(pg_blocking_pids(%s)) > 0", [session.info.backend_pid])
 
 
+@contextmanager
+def killed(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    """A session that is terminated at the end, in the middle of whatever it does."""
+    session = database.connect()
+    pid = session.info.backend_pid
+    try:
+        yield session
+    finally:
+        database.execute("select pg_terminate_backend(%s)", [pid])
+        until(database, "select not exists (select from pg_stat_activity where pid = %s)", [pid])
+        session.close()
+
+
 def deadlocks(database: Database) -> int:
     """Deadlocks in this database so far, those of sessions that are gone included."""
     until(
