@@ -239,8 +239,8 @@ def test_amid_writers(past: Database) -> None:
 CHANGES = {
     "insert": "insert into public.killmails select * from test.killmails(80, 2, '214 days', '310 days')",
     "delete": """delete from public.killmails where "killmailTime" < now() - interval '209 days'""",
-    "move in": """update public.killmails set "killmailTime" = "killmailTime" + interval '11 days'""",
-    "move out": """update public.killmails set "killmailTime" = "killmailTime" - interval '11 days'""",
+    "move in": """update public.killmails set "killmailTime" = "killmailTime" + interval '11 days' where "killmailId" % 3 = 0""",
+    "move out": """update public.killmails set "killmailTime" = "killmailTime" - interval '11 days' where "killmailId" % 3 = 0""",
     "value": """update public.killmails set "totalValue" = 77.125""",
 }
 
