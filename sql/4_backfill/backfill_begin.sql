@@ -51,6 +51,7 @@ begin
     else
         delete from entity_stats.invalidation;
         delete from public.entity_stats_cache; -- not TRUNCATE: whoever still reads an older snapshot must find it
+        delete from entity_stats.ranked;
         update entity_stats.time_window as w set cutoff = entity_stats.cutoff_at(at_time, w.days) where w.days is not null;
         update entity_stats.state as s set status = 'backfilling', folding = false, retaining = false, "readyAt" = null;
     end if;
@@ -74,6 +75,39 @@ $$;
 
 comment on function entity_stats.prepare_build(timestamptz, boolean) is
 'Under the gate: sets cutoffs, status and the list of slices, or finds the build to resume; returns what it did, in words.';
+
+create or replace function entity_stats.clear_invalid(from_id bigint, most integer)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    to_id bigint;
+begin
+    perform entity_stats.claim_build(alone => true);
+    perform entity_stats.close_gate();
+
+    if not exists (select from entity_stats.invalidation) then
+        return null;
+    end if;
+
+    select max(e."entityId") + 1 into to_id
+    from (
+        select c."entityId"
+        from public.entity_stats_cache as c
+        where c."entityId" >= from_id
+        order by c."entityId"
+        limit most
+    ) as e;
+
+    delete from public.entity_stats_cache as c where c."entityId" >= from_id and c."entityId" < to_id;
+
+    return to_id;
+end
+$$;
+
+comment on function entity_stats.clear_invalid(bigint, integer) is
+'Under the gate: removes the next rows, about most from id from_id up, of a cache that is invalid; returns where to go on, null when it is empty or valid.';
 
 create or replace function entity_stats.clear_staging()
 returns void
@@ -151,6 +185,7 @@ as $$
 declare
     at_time constant timestamptz := entity_stats.past(as_of);
     todo record;
+    next_id bigint := -9223372036854775808;
 begin
     -- A rebuild of a ready cache moves its windows first, forward or back, step by step: then cutoffs stand still. Forward the
     -- narrow ones first, back the wide ones, so that the narrow stay within the wide at every commit.
@@ -174,6 +209,13 @@ begin
             commit;
         end loop;
     end if;
+
+    -- What is wrong is read by nobody any more: it goes in small steps, so that the gate is never closed for long.
+    loop
+        next_id := entity_stats.clear_invalid(next_id, 10000);
+        commit;
+        exit when next_id is null;
+    end loop;
 
     raise notice '%', entity_stats.prepare_build(as_of, rebuild);
     commit;
