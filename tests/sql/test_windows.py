@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.database import SQL, WRITER, Database
 from tests.invariants.storm import LEVELS, Storm
-from tests.invariants.world import CUTOFFS, assert_exact, deadlocks, killed, pending, until, until_blocked
+from tests.invariants.world import Worlds, assert_exact, deadlocks, killed, pending, until, until_blocked
 
 SHAPES = pytest.mark.parametrize("shape", ["partitioned", "plain", "sub-partitioned"], indirect=True)
 
@@ -30,12 +31,10 @@ def shape(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def past(source: Database) -> Database:
+def past(worlds: Worlds, shape: str) -> Iterator[Database]:
     """A world whose cache was filled 210 days ago."""
-    source.load(SQL / "deploy.sql")
-    source.execute("call entity_stats.backfill(as_of => now() - interval '210 days')")
-    source.execute(CUTOFFS)
-    return source
+    with worlds.past(shape) as database:
+        yield database
 
 
 def age(database: Database, days_ago: float) -> None:
