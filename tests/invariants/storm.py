@@ -53,6 +53,10 @@ WRITES: dict[str, LiteralString] = {
 }
 
 
+#: Seconds between the transactions of a writer, at most: what is tested has to get ahead on a slow machine, too.
+PAUSE = 0.1
+
+
 class Storm:
     """Writers that go on until they are told to stop.
 
@@ -127,6 +131,7 @@ class Storm:
                         with self._news:
                             self.committed += 1
                             self._news.notify_all()
+                    self._stop.wait(draw.uniform(0, PAUSE))
         except BaseException as error:
             with self._news:
                 self._errors.append(error)
