@@ -114,7 +114,8 @@ class SqlOperator(SQLExecuteQueryOperator):
             message = explain(error)
             if error.sqlstate in self.skip_on:
                 raise AirflowSkipException(message) from error
-            if (error.sqlstate or "08").startswith(UNREACHABLE):
+            lost = error.sqlstate is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+            if lost or str(error.sqlstate).startswith(UNREACHABLE):
                 raise DatabaseUnreachable(message) from error
             if self.killed or str(error.sqlstate).startswith(PASSING):
                 raise AirflowException(message) from error

@@ -9,9 +9,10 @@ create table if not exists entity_stats.time_window (
 insert into entity_stats.time_window (period, bit, days, cutoff)
 values
     ('all', 1, null, '-infinity'),
-    ('90d', 2, 90, '-infinity'),
-    ('30d', 4, 30, '-infinity'),
-    ('14d', 8, 14, '-infinity')
+    -- Until the first backfill the views count back from the deployment.
+    ('90d', 2, 90, now() - 90 * interval '24 hours'),
+    ('30d', 4, 30, now() - 30 * interval '24 hours'),
+    ('14d', 8, 14, now() - 14 * interval '24 hours')
 on conflict do nothing;
 
 -- Four rows: without statistics the planner expects a thousand, and compiles plans that need none of it.

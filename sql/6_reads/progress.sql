@@ -34,7 +34,8 @@ begin atomic
         select
             count(*) as slices,
             count(h.snapshot) as done,
-            coalesce(sum(h.entities), 0)::bigint as staged,
+            -- A slice is built for all types at once, and each has the number.
+            coalesce(sum(h.entities) filter (where h."entityType" = 'character'), 0)::bigint as staged,
             max(h."finishedAt") as "lastSliceAt"
         from entity_stats.phase as h
     ) as p

@@ -5,7 +5,9 @@ language sql stable
 begin atomic
     select w.period, w.days, w.cutoff, w.cutoff + w.days * interval '24 hours' as "asOf"
     from entity_stats.time_window as w
-    where w.days is not null and isfinite(w.cutoff)
+    where
+        w.days is not null
+        and exists (select 1 from entity_stats.state as s where s."asOf" is not null)
     order by w.bit;
 end;
 

@@ -40,7 +40,7 @@ def past(worlds: Worlds, shape: str) -> Iterator[Database]:
 def age(database: Database, days_ago: float) -> None:
     """Age all windows to a moment in the past, in a session of its own."""
     with database.connect() as session:
-        session.execute("call entity_stats.age_windows(as_of => now() - %s * interval '1 day')", [days_ago])
+        session.execute("call entity_stats.age_windows(as_of => now() - %s * interval '24 hours')", [days_ago])
 
 
 def counts(database: Database, entity: int) -> tuple[int, ...]:
