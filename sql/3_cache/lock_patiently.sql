@@ -14,7 +14,10 @@ begin
     loop
         begin
             perform set_config('lock_timeout', patience::text, true);
-            execute format('lock table %s in %s mode', target, mode);
+            case mode
+                when 'exclusive' then execute format('lock table %s in exclusive mode', target);
+                when 'access share' then execute format('lock table %s in access share mode', target);
+            end case;
             return;
         exception
             when lock_not_available then
@@ -31,4 +34,4 @@ end
 $$;
 
 comment on function entity_stats.lock_patiently(regclass, text) is
-'Locks a table, and with it its partitions, in waits that grow from 50 to 800 ms, with pauses between; gives up with an error after 10 minutes.';
+'Locks a table, and with it its partitions, in mode exclusive or access share, in waits that grow from 50 to 800 ms, with pauses between; gives up with an error after 10 minutes.';
