@@ -1,12 +1,13 @@
 -- Every table that holds killmails or routes to one that does: killmails itself, partitioned or not, and all its partitions.
--- Read from the catalog, because pg_partition_tree() would lock them all.
+-- Read from the catalog, because pg_partition_tree() would lock them all; looked up by name, because PostgreSQL locks what a body
+-- refers to when it creates the function.
 create or replace function entity_stats.nodes()
 returns setof regclass
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
     with recursive tree as (
-        select 'public.killmails'::regclass as node
+        select to_regclass('public.killmails') as node
         union all
         select i.inhrelid::regclass as node
         from tree as t

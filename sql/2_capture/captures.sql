@@ -4,7 +4,7 @@ create or replace function entity_stats.captures(table_id oid)
 returns boolean
 language sql stable
 return
-coalesce(pg_partition_root(table_id), table_id) = 'public.killmails'::regclass -- a table without partitions has no root
+coalesce(pg_partition_root(table_id), table_id) = to_regclass('public.killmails') -- a table without partitions has no root
 and not (
     coalesce(current_setting('entity_stats.capture', true), '') = 'off'
     and pg_has_role(session_user, 'entity_stats_operator', 'member')
