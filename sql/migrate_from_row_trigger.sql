@@ -1,6 +1,6 @@
 -- Replaces an earlier cache of the same names (one table kept by a row trigger) by this project's, on a killboard in service.
 -- The old trigger goes, the old table and what belongs to it get the suffix _before, everything is deployed, and the old rows
--- are copied over: readers find them under the old name until the backfill, which has to follow, has made each of them exact.
+-- are copied over: readers find them under the old name until the backfill, which has to follow, begins; views and get_entity_stats() answer throughout.
 -- Safe to run again when it was interrupted.
 --   psql -v ON_ERROR_STOP=1 -f sql/migrate_from_row_trigger.sql
 \set ON_ERROR_STOP on

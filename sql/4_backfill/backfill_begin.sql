@@ -203,7 +203,7 @@ begin
             ) as w
             order by w.target < w.cutoff, case when w.target < w.cutoff then - w.days else w.days end
         loop
-            while entity_stats.move_window(todo.period, todo.target) is not null loop
+            while entity_stats.move_window(todo.period, todo.target, back => true) is not null loop
                 commit;
             end loop;
             commit;

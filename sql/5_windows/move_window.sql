@@ -1,6 +1,6 @@
 -- Moves one cutoff a small step: what left the window is subtracted, what came back (a rebuild only) is added. Its cost is
 -- that of the killmails between the two cutoffs, whatever the history.
-create or replace function entity_stats.move_window(in_period text, target timestamptz)
+create or replace function entity_stats.move_window(in_period text, target timestamptz, back boolean default false)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -22,8 +22,8 @@ begin
     if not found then
         raise exception 'there is no window %', in_period
             using errcode = 'invalid_parameter_value', hint = 'Windows are 90d, 30d and 14d.';
-    elsif old_cutoff = target then
-        return null;
+    elsif old_cutoff = target or (old_cutoff > target and not back) then
+        return null; -- somebody else may have gone further: a window does not go back by ageing
     end if;
 
     -- The end of the step is found before the gate closes; killmails of the same time go together.
@@ -103,5 +103,5 @@ begin
 end
 $$;
 
-comment on function entity_stats.move_window(text, timestamptz) is
-'Moves the cutoff of one window towards target by about 500 killmails, under the gate; returns how many killmails left (or came back), null when it is there.';
+comment on function entity_stats.move_window(text, timestamptz, boolean) is
+'Moves the cutoff of one window towards target by about 500 killmails, under the gate; returns how many killmails left (or came back), null when it is there, or beyond unless back allows to go back (a rebuild).';

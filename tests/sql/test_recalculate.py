@@ -252,14 +252,14 @@ def test_pending_before_and_during_a_rebuild(ready: Database) -> None:
         for period in ("all", "90d", "30d", "14d"):
             for kind in TYPES:
                 ready.execute("call entity_stats.backfill_phase(%s, %s)", [period, kind])
-            writer.execute('delete from public.killmails where "killmailId" %% 7 = 3')
+            writer.execute('delete from public.killmails where "killmailId" % 7 = 3')
             ready.value("select entity_stats.fold_parked(10, now())")
             assert ready.fetch(DIFFERENCES) == []
         for _ in range(3):
             ready.execute("select entity_stats.finish_range(20)") if ready.value(
                 "select to_regclass('entity_stats.staged_entity') is not null"
             ) else ready.execute('create index staged_entity on entity_stats.staged ("entityId")')
-            writer.execute('update public.killmails set "totalValue" = 3.125 where "killmailId" %% 11 = 3')
+            writer.execute('update public.killmails set "totalValue" = 3.125 where "killmailId" % 11 = 3')
             ready.value("select entity_stats.fold_parked(10, now())")
             assert ready.fetch(DIFFERENCES) == []
         ready.execute("call entity_stats.backfill_finish()")
