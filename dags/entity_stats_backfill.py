@@ -19,8 +19,8 @@ the server's message and its hint. After mending the cause, clear the failed tas
   transaction that holds `killmails`). Nothing has been changed, unless `guard_killmails` is in the message: then all
   is deployed but some triggers, and deploying again creates the rest.
 * **begin**: `as_of` lies in the future, or the gate is held: look for the holder in `pg_locks` on `entity_stats.gate`.
-* **phase_...**: `killmails changed under the backfill` means TRUNCATE, ATTACH or DETACH: trigger the DAG again, it
-  starts anew. Out of disk: each phase stages its rows in `entity_stats.staged`.
+* **phase_...**: `the backfill cannot go on` means TRUNCATE, ATTACH, DETACH or a restore on another server: trigger the
+  DAG again, it starts anew. Out of disk: each phase stages its rows in `entity_stats.staged`.
 * **finish**: slices are not done: clear the phase that failed. Facts stay in the ledger meanwhile, nothing is lost.
 * **verify**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
 * **full**: the same for the comparison of everything.
@@ -41,7 +41,7 @@ PHASES = {
 
 PHASE_DOC = """Totals of one period, one task per entity type, slice by slice, straight from killmails.
 
-Finished slices are not done again: clear a task that failed and it goes on. `killmails changed under the backfill`:
+Finished slices are not done again: clear a task that failed and it goes on. `the backfill cannot go on`:
 trigger the DAG again. Progress is in the tasks' logs; each slice is a row of `entity_stats.phase`."""
 
 with DAG(

@@ -26,10 +26,7 @@ begin
     end if;
 
     if now_state.status = 'backfilling' or now_state.retaining then
-        unusable := case
-            when now_state."systemIdentifier" <> identity then 'it was begun on another server, whose transaction ids mean nothing here'
-            else entity_stats.disturbance()
-        end;
+        unusable := entity_stats.disturbance();
 
         if unusable is null then
             return format(
@@ -45,6 +42,12 @@ begin
     delete from entity_stats.phase;
     delete from entity_stats.ledger as l where l.folded;
     update entity_stats.ledger as l set absorbed = false where l.absorbed;
+
+    -- The transaction ids of a restored ledger are yet to come here, so no snapshot would have seen them. All are committed.
+    if now_state."systemIdentifier" is distinct from identity then
+        update entity_stats.ledger as l set xid = pg_current_xact_id();
+        insert into entity_stats.parked (reason) values ('restored');
+    end if;
 
     if now_state.status = 'ready' and not exists (select from entity_stats.invalidation) then
         update entity_stats.state as s set retaining = true;

@@ -1,4 +1,5 @@
--- What a build cannot survive, because no fact tells of it: TRUNCATE of much, partitions that came or went with killmails.
+-- What a build cannot survive, because no fact tells of it: TRUNCATE of much, partitions that came or went with killmails, a
+-- move to another server, where its snapshots mean nothing.
 create or replace function entity_stats.leaves()
 returns oid[]
 language sql stable
@@ -28,6 +29,10 @@ begin
         return reason;
     end if;
 
+    if (select s."systemIdentifier" <> c.system_identifier from entity_stats.state as s cross join pg_control_system() as c) then
+        return 'it was begun on another server';
+    end if;
+
     select s.leaves into known from entity_stats.state as s;
     for leaf in
         select unnest(known)
@@ -54,7 +59,7 @@ end
 $$;
 
 comment on function entity_stats.disturbance() is
-'Why the running build cannot go on: TRUNCATE, a partition that went, one with killmails that came; null when it can.';
+'Why the running build cannot go on: TRUNCATE, a partition that went, one with killmails that came, another server; null when it can.';
 
 create or replace function entity_stats.refuse_disturbed()
 returns void
@@ -65,7 +70,7 @@ declare
     reason constant text := entity_stats.disturbance();
 begin
     if reason is not null then
-        raise exception 'killmails changed under the backfill: %', reason
+        raise exception 'the backfill cannot go on: %', reason
             using errcode = 'object_not_in_prerequisite_state', hint = 'Run the backfill again: it starts anew.';
     end if;
 end

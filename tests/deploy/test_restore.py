@@ -126,10 +126,18 @@ def test_half_filled(
     if finishing:
         source.execute("select entity_stats.open_folding()")
         source.execute("select entity_stats.finish_range(5)")
-        source.execute("insert into public.killmails select * from sample.live_killmails(5)")
+    source.execute("set entity_stats.fold = 'deferred'")
+    source.execute("insert into public.killmails select * from sample.live_killmails(5)")
 
     with roles(elsewhere), restored(source, elsewhere, tmp_path) as copy:
         assert set(offences(copy)) == (set() if rebuild else {"cache_is_ready"})
+        assert copy.value("select count(*) from entity_stats.ledger where not folded") > 0
+        for table in ("ledger", "parked"):  # wherever the two servers' transaction ids are
+            copy.execute(
+                f"update entity_stats.{table} set xid = (pg_current_xact_id()::text::bigint + 1000000)::text::xid8"
+            )
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="it was begun on another server"):
+            copy.execute("call entity_stats.backfill_finish()")
         notices: list[str] = []
         with copy.connect() as session:
             session.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
