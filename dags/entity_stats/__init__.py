@@ -1,5 +1,6 @@
-"""What the DAGs share: defaults, SQL lookup, operators, alerts.
+"""What the DAGs share; all state is in PostgreSQL, so that a task may be retried, cleared or run on any worker.
 
-Start with the DAG files beside this package; each is wiring and documentation. All state is in PostgreSQL: a task may
-be retried, cleared or run on any worker.
+Start with the DAG files beside this package: each is wiring and documentation. Then, here: `parts` (what several DAGs
+have in common), `operators`, `checks` and `summary` (the tasks), `hook` (sessions), `sql` (finds the files),
+`defaults`, `errors`, `alerts`.
 """

@@ -1,11 +1,9 @@
-"""Operators: one SQL call, the deployment, the gate, a check, a second look at what failed, the summary."""
+"""Operators: one SQL call, the deployment, the gate."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -15,9 +13,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from tabulate import tabulate  # type: ignore[import-untyped]
 
 from entity_stats.defaults import CONNECTION
-from entity_stats.errors import ClaimsBroken, DatabaseUnreachable, Offence, table
+from entity_stats.errors import DatabaseUnreachable, table
 from entity_stats.hook import KillboardHook, dictionaries
-from entity_stats.sql import Check, deploy_statements
+from entity_stats.sql import deploy_statements
 
 #: SQLSTATE of procedures that the cache's status does not allow now.
 NOT_READY = "55000"
@@ -145,151 +143,3 @@ class GateOperator(SqlOperator):
         if status["status"] != "ready":
             why = f" ({status['reason']})" if status["reason"] else ""
             raise AirflowSkipException(f"The cache is {status['status']}{why}: entity_stats_backfill fills it")
-
-
-class CheckOperator(SqlOperator):
-    """Runs one check, shows and keeps the rows that offend its claim.
-
-    Rows end the task failed, or, of a check of severity warn, skipped: visible in the grid, without alert.
-
-    Args:
-        check: The check.
-        run: Number in entity_stats.run under which the result is kept (templated).
-    """
-
-    template_fields: Sequence[str] = ("run",)
-
-    def __init__(self, *, check: Check, run: str, **kwargs: Any) -> None:
-        super().__init__(task_id=check.claim, doc_md=f"{check.text}\n\n```sql\n{check.query}\n```", **kwargs)
-        self.check = check
-        self.run = run
-        self.claims = [check.claim]
-
-    def execute(self, context: Context) -> None:
-        """Run the check."""
-        with self.session(context) as hook:
-            offence = run_check(hook, self.check, self.run)
-        if offence is None:
-            self.log.info("The claim holds: %s", self.check.claim)
-        elif self.check.severity == "warn":
-            self.log.warning("%s", offence)
-            raise AirflowSkipException(f"{offence.count:,} rows to look at")
-        else:
-            raise ClaimsBroken(offence)
-
-
-class RecheckOperator(SqlOperator):
-    """Runs again the checks that have failed in a run, after the repair; fails when a claim still does not hold.
-
-    Args:
-        checks: The checks that may have failed.
-        run: Number in entity_stats.run (templated).
-    """
-
-    template_fields: Sequence[str] = ("run",)
-
-    def __init__(self, *, checks: Sequence[Check], run: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.checks = {check.claim: check for check in checks}
-        self.run = run
-        self.claims: list[str] = []
-
-    def execute(self, context: Context) -> None:
-        """Recheck."""
-        broken: list[Offence] = []
-        with self.session(context) as hook:
-            failed = hook.rows(
-                "select distinct claim from entity_stats.check_run"
-                " where run = %(run)s and severity <> 'warn' and offending > 0 order by claim",
-                {"run": self.run},
-            )
-            for claim in [row["claim"] for row in failed if row["claim"] in self.checks]:
-                if offence := run_check(hook, self.checks[claim], self.run):
-                    broken.append(offence)
-                else:
-                    self.log.info("The claim holds again: %s", claim)
-                    self.claims.append(claim)
-        if not failed:
-            raise AirflowSkipException("No claim has failed: nothing to look at again")
-        if broken:
-            raise ClaimsBroken(*broken)
-
-
-class SummaryOperator(SqlOperator):
-    """Logs what a run has done, in the manner of the specification's expected output, and closes its history.
-
-    Args:
-        title: First line.
-        run: Number in entity_stats.run (templated).
-        steps: Headings, and the tasks whose results stand under each.
-    """
-
-    template_fields: Sequence[str] = ("run",)
-
-    def __init__(self, *, title: str, run: str, steps: Mapping[str, Sequence[str]], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.title = title
-        self.run = run
-        self.steps = dict(steps)
-
-    def execute(self, context: Context) -> None:
-        """Log the summary, close the run."""
-        ti, dag_run = context["ti"], context["dag_run"]
-        done: dict[str, list[str]] = {}
-        for heading, task_ids in self.steps.items():
-            found = ti.xcom_pull(task_ids=list(task_ids))
-            done[heading] = [line for result in found if result for line in str(result).splitlines()]
-        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
-        failed = sorted(task for task, state in states.items() if state in ("failed", "upstream_failed"))
-        seconds = (datetime.now(UTC) - (dag_run.start_date or datetime.now(UTC))).total_seconds()
-        outcome = "failure" if failed else "success"
-
-        with self.session(context) as hook:
-            [cache] = hook.rows(
-                "select jsonb_build_object("
-                "    'character', s.characters, 'corporation', s.corporations, 'alliance', s.alliances) as entities,"
-                ' s."sizeBytes" as "cacheBytes", s.total from public.get_stats_cache_summary() as s'
-            )
-            detail = {
-                "run": ti.run_id,
-                "seconds": round(seconds, 1),
-                "steps": done,
-                "failed": failed,
-                "entities": cache["entities"],
-                "cacheBytes": cache["cacheBytes"],
-            }
-            parameters = {"run": self.run, "outcome": outcome, "detail": json.dumps(detail)}
-            checked = hook.rows(
-                "select severity, claim, offending, duration from entity_stats.check_run"
-                ' where run = %(run)s order by severity, claim, "checkedAt"',
-                parameters,
-            )
-            [status] = hook.rows("select * from entity_stats.status()")
-            hook.run(
-                "select entity_stats.finish_run(%(run)s, %(outcome)s, %(detail)s::jsonb)",
-                autocommit=True,
-                parameters=parameters,
-            )
-
-        lines = ["", "=" * 80, self.title, "=" * 80]
-        for heading, results in done.items():
-            if results:
-                lines += ["", heading, *[f"✓ {result}" for result in results]]
-        if checked:
-            lines += ["", "Checks:", table(checked)]
-        if failed:
-            lines += ["", "Failed: " + ", ".join(failed)]
-        lines += ["", "Cache:", tabulate(status.items(), tablefmt="plain")]
-        lines += ["", f"Total time: {int(seconds // 60)}m {int(seconds % 60)}s"]
-        lines += [f"Total entities: {cache['total']:,}"]
-        for line in lines:
-            self.log.info("%s", line)
-
-
-def run_check(hook: KillboardHook, check: Check, run: str) -> Offence | None:
-    """Run a check, which keeps its result; None when the claim holds."""
-    [result] = hook.rows(
-        "select * from entity_stats.run_check(%(run)s, %(claim)s, %(severity)s, %(query)s)",
-        {"run": int(run), "claim": check.claim, "severity": check.severity, "query": check.query},
-    )
-    return Offence(check, result["offending"], result["sample"]) if result["offending"] else None

@@ -9,9 +9,11 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, TaskGroup, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
+from entity_stats.checks import CheckOperator, RecheckOperator
 from entity_stats.defaults import AS_OF, AS_OF_PARAMETERS, ASSET, REPAIR_MOST
-from entity_stats.operators import CheckOperator, GateOperator, RecheckOperator, SqlOperator, SummaryOperator, scalar
+from entity_stats.operators import GateOperator, SqlOperator, scalar
 from entity_stats.sql import checks
+from entity_stats.summary import SummaryOperator
 
 #: Number of this run in entity_stats.run, as a template.
 RUN = "{{ ti.xcom_pull(task_ids='start_run') }}"
