@@ -83,8 +83,8 @@ class Recovery(BaseNotifier):
         shown = {DATABASE, task_name(context), *getattr(context["task"], "claims", ())}
         for name in sorted(set(Variable.keys(TOLD)) & {TOLD + name for name in shown}):
             told = json.loads(Variable.get(name))
-            title = f"Solved: {told['title']}"
-            if send(title, f"It is well again; it had been told at {told['at']}.\n\n{where(context)}", "success"):
+            text = f"It is well again; it had been told at {told['at']}.\n\n{where(context)}"
+            if send(f"Solved: {told['title']}", text, "success"):
                 Variable.delete(name)
 
 
@@ -117,20 +117,20 @@ def send(title: str, body: str, kind: str) -> bool:
     from airflow.providers.apprise.hooks.apprise import AppriseHook
     from apprise import Apprise, NotifyFormat, NotifyType
 
-    title = f"[entity stats] {title}"
+    headline = f"[entity stats] {title}"
     hook = AppriseHook(CONNECTION)
     try:
         connection = hook.get_connection(CONNECTION)
     except AirflowNotFoundException:
-        log.warning("Nobody is told, there is no Airflow connection %s: %s\n%s", CONNECTION, title, body)
+        log.warning("Nobody is told, there is no Airflow connection %s: %s\n%s", CONNECTION, headline, body)
         return False
     services = Apprise()
     hook.set_config_from_conn(connection, services)
     if not services.notify(
-        title=title, body=body, notify_type=NotifyType(kind), body_format=NotifyFormat.MARKDOWN, tag="all"
+        title=headline, body=body, notify_type=NotifyType(kind), body_format=NotifyFormat.MARKDOWN, tag="all"
     ):
-        raise AirflowException(f"The services of the connection {CONNECTION} did not all take: {title}\n{body}")
-    log.info("Told: %s", title)
+        raise AirflowException(f"The services of the connection {CONNECTION} did not all take: {headline}\n{body}")
+    log.info("Told: %s", headline)
     return True
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from apprise import Apprise
 
 from entity_stats.alerts import CONNECTION, incidents, triage
 from entity_stats.errors import ClaimsBroken, Offence
@@ -17,6 +21,8 @@ from tests.dags.receivers import Inbox, webhook
 from tests.database import ROOT
 
 FOLD = "entity_stats_fold_pending"
+
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 
 
 @pytest.fixture
@@ -102,7 +108,44 @@ def test_every_task_has_advice() -> None:
                 assert advised, f"{dag.dag_id}: {task.task_id}"
 
 
-def test_alert_test(inbox: Inbox) -> None:
-    command = [sys.executable, "-m", "entity_stats.alerts"]
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT / "dags")
-    assert inbox.titles == ["test message"]
+def alert_test(folder: Path, connection: str | None) -> subprocess.CompletedProcess[str]:
+    """`make alert-test`, with the Python that runs the tests."""
+    installed = folder / "installed"
+    installed.touch()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "MAKE"))}
+    environment |= {"AIRFLOW_HOME": str(folder)}
+    if connection:
+        environment["AIRFLOW_CONN_ENTITY_STATS_ALERTS"] = connection
+    return subprocess.run(
+        ["make", "alert-test", f"STAMP={installed}", f"BIN={Path(sys.executable).parent}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_runbooks_connection_is_tried(tmp_path: Path) -> None:
+    [exported] = re.findall(r"AIRFLOW_CONN_ENTITY_STATS_ALERTS='(.*?)'", RUNBOOK, re.DOTALL)
+    connection = json.loads(exported)
+    services = connection["extra"]["config"]
+    urls = [service["path"] for service in services]
+    kinds = [type(Apprise.instantiate(url)).__name__ for url in urls]
+    assert kinds == ["NotifyDiscord", "NotifySlack", "NotifyEmail", "NotifyJSON"]
+    with webhook() as first, webhook() as second:
+        services[:] = [{**services[0], "path": inbox.url} for inbox in (first, second)]
+        done = alert_test(tmp_path, json.dumps(connection))
+        assert done.returncode == 0, done.stderr
+        assert (first.titles, second.titles) == (["test message"], ["test message"])
+        # One that does not take it is enough to say so.
+        second.status = 500
+        refused = alert_test(tmp_path, json.dumps(connection))
+        assert refused.returncode != 0
+        assert "did not all take: [entity stats] test message" in refused.stderr
+
+
+def test_without_a_connection_the_trial_fails(tmp_path: Path) -> None:
+    done = alert_test(tmp_path, None)
+    assert done.returncode != 0
+    assert "there is no Airflow connection entity_stats_alerts" in done.stdout + done.stderr
