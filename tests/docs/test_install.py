@@ -1,0 +1,189 @@
+"""A stranger follows the installation page: its own commands, in a fresh Airflow home, with a fresh clone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.database import ROOT, Database
+from tests.docs.test_docs import blocks, section
+from tests.invariants.world import Worlds
+
+#: The ways to have the DAGs, in the page's order.
+MODES = ("folder", "Git bundle")
+
+DAGS = sorted(file.stem for file in ROOT.glob("dags/entity_stats_*.py"))
+
+#: What the page's commands say about the site, as it is here.
+CLONE, URL = "/srv/entity-stats-cache", "https://git.example/entity-stats-cache.git"
+
+#: Stands for `airflow` in the page's commands: they are run in the end, by one process, because each takes seconds to start.
+LATER = 'airflow() { printf "%s\\n" "$*" >> "$AIRFLOW_HOME/commands"; }'
+
+#: Runs them; prints what each has printed, and what there is then.
+PROBE = """
+import contextlib, io, json, pathlib, shlex, sys
+from airflow.utils.db import initdb
+
+initdb()
+from airflow.__main__ import main
+
+said = {}
+for command in pathlib.Path(sys.argv[1]).read_text().splitlines():
+    sys.argv = ["airflow", *shlex.split(command)]
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        main()
+    said[command] = out.getvalue()
+
+from airflow.models import DagRun
+from airflow.plugins_manager import get_fastapi_plugins
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.utils.session import create_session
+
+[app] = get_fastapi_plugins()[0]
+import entity_stats_page.report as report
+
+with create_session() as session:
+    runs = [[run.dag_id, str(run.state)] for run in session.query(DagRun)]
+[database] = PostgresHook("entity_stats_db").get_first("select current_database()")
+found = {"said": said, "runs": runs, "page": app["url_prefix"], "claims": str(report.CHECKS), "database": database}
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What the page's commands have left.
+
+    Attributes:
+        mode: folder or Git bundle.
+        clone: the clone that they made.
+        said: command of Airflow to what it printed.
+        runs: DAG and state of each run.
+        page: where the plugin's page is.
+        claims: the folder where the page looks for what claims mean.
+        database: to which the connection leads.
+    """
+
+    mode: str
+    clone: Path
+    said: dict[str, str]
+    runs: list[list[str]]
+    page: str
+    claims: Path
+    database: str
+
+    def table(self, command: str) -> list[dict[str, Any]]:
+        """What a command has printed as JSON."""
+        return list(json.loads(self.said[command]))
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This clone as a repository with one commit, changes that are not committed yet included."""
+    folder = tmp_path_factory.mktemp("repository") / "entity-stats-cache.git"
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".*_cache"))
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+    for command in (["init", "-q", "-b", "main"], ["add", "."], [*identity, "commit", "-qm", "test"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def killboard(worlds: Worlds) -> Iterator[Database]:
+    """Killmails and nothing of ours."""
+    with worlds.source() as database:
+        yield database
+
+
+@pytest.fixture(scope="module", params=MODES)
+def installed(
+    request: pytest.FixtureRequest, repository: Path, killboard: Database, tmp_path_factory: pytest.TempPathFactory
+) -> Installed:
+    """An Airflow as the page makes it, in either mode."""
+    folder = tmp_path_factory.mktemp("site")
+    home, clone = folder / "airflow", folder / "clone"
+    (home / "plugins").mkdir(parents=True)
+    (home / "dags").mkdir()
+
+    def here(text: str) -> str:
+        for name, value in {
+            URL: repository,
+            CLONE: clone,
+            "db.example": killboard.server.host,
+            "5432": killboard.server.port,
+            "killboard_owner": killboard.server.user,
+            '"..."': json.dumps(killboard.server.password),
+            '"killboard"': json.dumps(killboard.name),
+        }.items():
+            text = text.replace(name, str(value))
+        return text
+
+    page = section("On an existing Airflow")
+    get, connection, link, look, start = map(here, blocks(page, "bash"))
+    mode = str(request.param)
+    settings = dict(zip(MODES, map(here, blocks(page, "ini")), strict=True))[mode]
+    # What the page prints for a person is asked for as JSON.
+    look = re.sub(r"^(airflow (?:dags list\S*|plugins))", r"\1 --output json", look, flags=re.MULTILINE)
+
+    (home / "airflow.cfg").write_text(settings)
+    script = "\n".join([LATER, get, connection, "" if mode == "folder" else link, look, start])
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))},
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        # What is required is here already; nothing is installed, or looked for elsewhere.
+        "PIP_DRY_RUN": "1",
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_INDEX": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    script += f'\nexec python -c "$PROBE" "{home}/commands"'
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment | {"PROBE": PROBE},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Installed(mode, clone, found["said"], found["runs"], found["page"], Path(found["claims"]), found["database"])
+
+
+def test_airflow_has_the_five_dags(installed: Installed) -> None:
+    dags = installed.table("dags list --output json")
+    assert [dag["dag_id"] for dag in dags] == DAGS
+    assert installed.table("dags list-import-errors --output json") == []
+    if installed.mode == "folder":
+        assert {Path(dag["fileloc"]).parent for dag in dags} == {installed.clone / "dags"}
+    else:
+        assert {dag["bundle_name"] for dag in dags} == {"entity_stats"}
+        assert all(re.fullmatch(r"[0-9a-f]{40}", dag["bundle_version"]) for dag in dags)
+
+
+def test_airflow_has_the_page(installed: Installed) -> None:
+    [plugin] = installed.table("plugins --output json")
+    assert plugin["name"] == "entity_stats"
+    assert installed.page == "/entity-stats"
+    assert installed.claims == installed.clone / "sql" / "7_checks"
+    assert installed.claims.is_dir()
+
+
+def test_the_backfill_waits_for_a_scheduler(installed: Installed, killboard: Database) -> None:
+    assert installed.runs == [["entity_stats_backfill", "queued"]]
+    assert installed.database == killboard.name
