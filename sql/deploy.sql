@@ -48,6 +48,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 3_cache/last_time.sql
 \ir 3_cache/overtaking.sql
 \ir 3_cache/summed.sql
+\ir 3_cache/ranked.sql
 \ir 3_cache/merge.sql
 \ir 3_cache/fold.sql
 \ir 3_cache/fold_at_commit.sql

@@ -33,3 +33,23 @@ comment on function entity_stats.isk(real) is
 'Exact value in ISK, two decimals, of a REAL value; 0 for null and non-finite values. Equal to that of its DOUBLE PRECISION.';
 comment on function entity_stats.isk(numeric) is
 'Exact value in ISK, two decimals, of a NUMERIC value; 0 for null and non-finite values.';
+
+-- Sums of bigint are exact and take half the time of sums of numeric: who sums ISK sums cents, and isk where there are none.
+create or replace function entity_stats.cents(value real)
+returns bigint
+language sql immutable parallel safe
+return case when value >= 0 and value < 1e13 then floor(value::double precision * 100 + 0.5)::bigint when value is null then 0 end;
+
+create or replace function entity_stats.cents(value double precision)
+returns bigint
+language sql immutable parallel safe
+return case when value is null then 0 end;
+
+create or replace function entity_stats.cents(value numeric)
+returns bigint
+language sql immutable parallel safe
+return case when value is null then 0 end;
+
+comment on function entity_stats.cents(real) is 'isk() in cents, from 0 up to 10 trillion ISK; else null.';
+comment on function entity_stats.cents(double precision) is 'Null: only isk() is exact for DOUBLE PRECISION. 0 for null.';
+comment on function entity_stats.cents(numeric) is 'Null: only isk() is exact for NUMERIC. 0 for null.';

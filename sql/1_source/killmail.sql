@@ -15,10 +15,11 @@ begin
             k."victimAllianceId"::bigint as "victimAllianceId",
             entity_stats.isk(k."totalValue") as isk,
             coalesce(k.solo, false) as solo,
-            coalesce(k.npc, false) as npc
+            coalesce(k.npc, false) as npc,
+            entity_stats.cents(k."totalValue") as cents
         from public.killmails as k;
     end if;
 end
 $$;
 
-comment on view entity_stats.killmail is 'The committed killmails as the cache reads them: exact ISK, flags without nulls.';
+comment on view entity_stats.killmail is 'The committed killmails as the cache reads them: exact ISK, in cents as well where that is exact, flags without nulls.';

@@ -8,31 +8,32 @@ returns table (
     "killmailTime" timestamptz,
     isk numeric,
     solo boolean,
-    npc boolean
+    npc boolean,
+    cents bigint
 )
 language sql stable parallel safe
 begin atomic
-    select 'character' as "entityType", k."topAttackerCharacterId" as "entityId", true as attacker, k."killmailTime", k.isk, k.solo, k.npc
+    select 'character' as "entityType", k."topAttackerCharacterId" as "entityId", true as attacker, k."killmailTime", k.isk, k.solo, k.npc, k.cents
     from entity_stats.killmail as k
     where k."topAttackerCharacterId" <> 0
     union all
-    select 'character', k."victimCharacterId", false, k."killmailTime", k.isk, k.solo, k.npc
+    select 'character', k."victimCharacterId", false, k."killmailTime", k.isk, k.solo, k.npc, k.cents
     from entity_stats.killmail as k
     where k."victimCharacterId" <> 0
     union all
-    select 'corporation', k."topAttackerCorporationId", true, k."killmailTime", k.isk, k.solo, k.npc
+    select 'corporation', k."topAttackerCorporationId", true, k."killmailTime", k.isk, k.solo, k.npc, k.cents
     from entity_stats.killmail as k
     where k."topAttackerCorporationId" <> 0
     union all
-    select 'corporation', k."victimCorporationId", false, k."killmailTime", k.isk, k.solo, k.npc
+    select 'corporation', k."victimCorporationId", false, k."killmailTime", k.isk, k.solo, k.npc, k.cents
     from entity_stats.killmail as k
     where k."victimCorporationId" <> 0
     union all
-    select 'alliance', k."topAttackerAllianceId", true, k."killmailTime", k.isk, k.solo, k.npc
+    select 'alliance', k."topAttackerAllianceId", true, k."killmailTime", k.isk, k.solo, k.npc, k.cents
     from entity_stats.killmail as k
     where k."topAttackerAllianceId" <> 0
     union all
-    select 'alliance', k."victimAllianceId", false, k."killmailTime", k.isk, k.solo, k.npc
+    select 'alliance', k."victimAllianceId", false, k."killmailTime", k.isk, k.solo, k.npc, k.cents
     from entity_stats.killmail as k
     where k."victimAllianceId" <> 0;
 end;

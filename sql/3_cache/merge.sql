@@ -1,58 +1,80 @@
 -- The only writer of the cache: applies deltas in one upsert in the one global key order, so that no two writers can deadlock.
--- Alliances, the hottest rows, are locked last and so for the shortest time.
+-- Alliances, the hottest rows, are locked last and so for the shortest time. It files the entities for the leaderboards, too.
 create or replace function entity_stats.merge(deltas entity_stats.delta[] default '{}', fresh entity_stats.ledger[] default '{}')
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $$
 declare
-    merged bigint;
+    written bigint;
+    ranks entity_stats.ranked [];
     verify boolean;
 begin
-    insert into public.entity_stats_cache as c
-    select s.*
-    from entity_stats.summed(deltas, fresh) as s
-    order by s."entityType" collate "C" desc, s."entityId"
-    on conflict ("entityId", "entityType") do update
-    set
-        "killsAll" = c."killsAll" + excluded."killsAll",
-        "lossesAll" = c."lossesAll" + excluded."lossesAll",
-        "iskDestroyedAll" = c."iskDestroyedAll" + excluded."iskDestroyedAll",
-        "iskLostAll" = c."iskLostAll" + excluded."iskLostAll",
-        "soloKillsAll" = c."soloKillsAll" + excluded."soloKillsAll",
-        "soloLossesAll" = c."soloLossesAll" + excluded."soloLossesAll",
-        "npcKillsAll" = c."npcKillsAll" + excluded."npcKillsAll",
-        "npcLossesAll" = c."npcLossesAll" + excluded."npcLossesAll",
-        "kills90d" = c."kills90d" + excluded."kills90d",
-        "losses90d" = c."losses90d" + excluded."losses90d",
-        "iskDestroyed90d" = c."iskDestroyed90d" + excluded."iskDestroyed90d",
-        "iskLost90d" = c."iskLost90d" + excluded."iskLost90d",
-        "soloKills90d" = c."soloKills90d" + excluded."soloKills90d",
-        "soloLosses90d" = c."soloLosses90d" + excluded."soloLosses90d",
-        "npcKills90d" = c."npcKills90d" + excluded."npcKills90d",
-        "npcLosses90d" = c."npcLosses90d" + excluded."npcLosses90d",
-        "kills30d" = c."kills30d" + excluded."kills30d",
-        "losses30d" = c."losses30d" + excluded."losses30d",
-        "iskDestroyed30d" = c."iskDestroyed30d" + excluded."iskDestroyed30d",
-        "iskLost30d" = c."iskLost30d" + excluded."iskLost30d",
-        "soloKills30d" = c."soloKills30d" + excluded."soloKills30d",
-        "soloLosses30d" = c."soloLosses30d" + excluded."soloLosses30d",
-        "npcKills30d" = c."npcKills30d" + excluded."npcKills30d",
-        "npcLosses30d" = c."npcLosses30d" + excluded."npcLosses30d",
-        "kills14d" = c."kills14d" + excluded."kills14d",
-        "losses14d" = c."losses14d" + excluded."losses14d",
-        "iskDestroyed14d" = c."iskDestroyed14d" + excluded."iskDestroyed14d",
-        "iskLost14d" = c."iskLost14d" + excluded."iskLost14d",
-        "soloKills14d" = c."soloKills14d" + excluded."soloKills14d",
-        "soloLosses14d" = c."soloLosses14d" + excluded."soloLosses14d",
-        "npcKills14d" = c."npcKills14d" + excluded."npcKills14d",
-        "npcLosses14d" = c."npcLosses14d" + excluded."npcLosses14d",
-        "lastKillTime" = greatest(c."lastKillTime", excluded."lastKillTime"),
-        "lastLossTime" = greatest(c."lastLossTime", excluded."lastLossTime"),
-        "updatedAt" = excluded."updatedAt";
+    with merged as (
+        insert into public.entity_stats_cache as c
+        select s.*
+        from entity_stats.summed(deltas, fresh) as s
+        order by s."entityType" collate "C" desc, s."entityId"
+        on conflict ("entityId", "entityType") do update
+        set
+            "killsAll" = c."killsAll" + excluded."killsAll",
+            "lossesAll" = c."lossesAll" + excluded."lossesAll",
+            "iskDestroyedAll" = c."iskDestroyedAll" + excluded."iskDestroyedAll",
+            "iskLostAll" = c."iskLostAll" + excluded."iskLostAll",
+            "soloKillsAll" = c."soloKillsAll" + excluded."soloKillsAll",
+            "soloLossesAll" = c."soloLossesAll" + excluded."soloLossesAll",
+            "npcKillsAll" = c."npcKillsAll" + excluded."npcKillsAll",
+            "npcLossesAll" = c."npcLossesAll" + excluded."npcLossesAll",
+            "kills90d" = c."kills90d" + excluded."kills90d",
+            "losses90d" = c."losses90d" + excluded."losses90d",
+            "iskDestroyed90d" = c."iskDestroyed90d" + excluded."iskDestroyed90d",
+            "iskLost90d" = c."iskLost90d" + excluded."iskLost90d",
+            "soloKills90d" = c."soloKills90d" + excluded."soloKills90d",
+            "soloLosses90d" = c."soloLosses90d" + excluded."soloLosses90d",
+            "npcKills90d" = c."npcKills90d" + excluded."npcKills90d",
+            "npcLosses90d" = c."npcLosses90d" + excluded."npcLosses90d",
+            "kills30d" = c."kills30d" + excluded."kills30d",
+            "losses30d" = c."losses30d" + excluded."losses30d",
+            "iskDestroyed30d" = c."iskDestroyed30d" + excluded."iskDestroyed30d",
+            "iskLost30d" = c."iskLost30d" + excluded."iskLost30d",
+            "soloKills30d" = c."soloKills30d" + excluded."soloKills30d",
+            "soloLosses30d" = c."soloLosses30d" + excluded."soloLosses30d",
+            "npcKills30d" = c."npcKills30d" + excluded."npcKills30d",
+            "npcLosses30d" = c."npcLosses30d" + excluded."npcLosses30d",
+            "kills14d" = c."kills14d" + excluded."kills14d",
+            "losses14d" = c."losses14d" + excluded."losses14d",
+            "iskDestroyed14d" = c."iskDestroyed14d" + excluded."iskDestroyed14d",
+            "iskLost14d" = c."iskLost14d" + excluded."iskLost14d",
+            "soloKills14d" = c."soloKills14d" + excluded."soloKills14d",
+            "soloLosses14d" = c."soloLosses14d" + excluded."soloLosses14d",
+            "npcKills14d" = c."npcKills14d" + excluded."npcKills14d",
+            "npcLosses14d" = c."npcLosses14d" + excluded."npcLosses14d",
+            "lastKillTime" = greatest(c."lastKillTime", excluded."lastKillTime"),
+            "lastLossTime" = greatest(c."lastLossTime", excluded."lastLossTime"),
+            "updatedAt" = excluded."updatedAt"
+        returning c.*
+    )
 
-    get diagnostics merged = row_count;
+    select
+        (select count(*) from merged as m),
+        array(
+            select row(m."entityId", m."entityType", p.bit, entity_stats.rank(p.kills, p.destroyed, p.lost))::entity_stats.ranked
+            from merged as m
+            cross join
+                lateral (
+                    values
+                        (1, m."killsAll", m."iskDestroyedAll", m."iskLostAll"),
+                        (2, m."kills90d", m."iskDestroyed90d", m."iskLost90d"),
+                        (4, m."kills30d", m."iskDestroyed30d", m."iskLost30d"),
+                        (8, m."kills14d", m."iskDestroyed14d", m."iskLost14d")
+                ) as p (bit, kills, destroyed, lost)
+            where p.kills >= 10 or cardinality(deltas) > 0 -- what is fresh never falls off the file
+        )
+    into written, ranks;
+
+    perform entity_stats.file_ranks(ranks);
 
     -- The newest killmail of an entity went: look for the one before it. A new statement, because only now are the rows
     -- locked: what was committed until here is seen, what comes later waits for us and raises the time itself.
@@ -85,7 +107,7 @@ begin
             and (stale.kill >= c."lastKillTime" or stale.loss >= c."lastLossTime");
     end if;
 
-    return merged;
+    return written;
 end
 $$;
 

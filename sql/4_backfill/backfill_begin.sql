@@ -69,7 +69,7 @@ begin
 
     insert into entity_stats.phase (period, "entityType", slice, "fromTime", "toTime")
     select s.period, t.type, s.slice, s.from_time, s.to_time
-    from entity_stats.slices(first_year) as s
+    from entity_stats.slices(first_year, entity_stats.years_per_slice(first_year)) as s
     cross join (values ('character'), ('corporation'), ('alliance')) as t (type);
 
     return format('Backfilling as of %s', at_time) || coalesce('; the interrupted backfill cannot go on: ' || unusable, '');
@@ -122,15 +122,12 @@ begin
     if to_regclass('entity_stats.staged_entity') is not null then
         drop index entity_stats.staged_entity;
     end if;
-    if to_regclass('entity_stats.staged_windows') is not null then
-        drop index entity_stats.staged_windows;
-    end if;
 end
 $$;
 
 comment on function entity_stats.clear_staging() is 'Empties the staging and takes away the indexes that only the finish needs.';
 
--- All-time is read by calendar years where partitions make a year cheap to read; else a slice would read the whole table.
+-- All-time is read by ranges of calendar years where partitions make a year cheap to read; else a slice would read the whole table.
 create or replace function entity_stats.first_year()
 returns integer
 language plpgsql
@@ -152,22 +149,36 @@ $$;
 
 comment on function entity_stats.first_year() is 'Year (UTC) of the first killmail of a partitioned table, else this year.';
 
-create or replace function entity_stats.slices(first_year integer)
+-- So many years that a slice takes seconds and adds few totals of its own: about two million killmails.
+create or replace function entity_stats.years_per_slice(first_year integer)
+returns integer
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select greatest(1, y.years * pg_size_bytes('300 MB') / greatest(1, sum(pg_relation_size(l.leaf))))::integer
+    from (select date_part('year', now() at time zone 'UTC')::integer - years_per_slice.first_year + 1 as years) as y
+    cross join unnest(entity_stats.leaves()) as l (leaf)
+    group by y.years;
+end;
+
+comment on function entity_stats.years_per_slice(integer) is 'How many calendar years, of those since first_year, hold about 300 MB of killmails.';
+
+create or replace function entity_stats.slices(first_year integer, years integer)
 returns table (period text, slice integer, from_time timestamptz, to_time timestamptz)
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
     select
         w.period,
-        y.year - slices.first_year + 1 as slice,
+        (y.year - slices.first_year) / slices.years + 1 as slice,
         case when y.year = slices.first_year then '-infinity' else make_timestamptz(y.year, 1, 1, 0, 0, 0, 'UTC') end as from_time,
-        case when y.year < y.last then make_timestamptz(y.year + 1, 1, 1, 0, 0, 0, 'UTC') end as to_time
+        case when y.year < y.last then make_timestamptz(y.year + slices.years, 1, 1, 0, 0, 0, 'UTC') end as to_time
     from entity_stats.time_window as w
     cross join (
         select
             g.year,
             max(g.year) over () as last
-        from generate_series(slices.first_year, date_part('year', now() at time zone 'UTC')::integer) as g (year)
+        from generate_series(slices.first_year, date_part('year', now() at time zone 'UTC')::integer, slices.years) as g (year)
     ) as y
     where w.days is null
     union all
@@ -180,7 +191,7 @@ begin atomic
     where w.days is not null;
 end;
 
-comment on function entity_stats.slices(integer) is 'Ranges of killmail times that a build reads one by one: years for all-time, one range per window.';
+comment on function entity_stats.slices(integer, integer) is 'Ranges of killmail times that a build reads one by one: so many years each for all-time, one range per window.';
 
 create or replace procedure entity_stats.backfill_begin(as_of timestamptz default null, rebuild boolean default false)
 language plpgsql

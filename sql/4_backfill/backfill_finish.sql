@@ -1,7 +1,25 @@
 -- The finish: adds what the phases have not seen, writes the truth to the cache, and declares it ready.
 -- A first build loads the staging into the empty cache, which nobody folds into yet, and then the facts that the phases have
 -- not seen. A rebuild compares: range by range it writes what a ready cache lacks.
-create or replace function entity_stats.load_all_time()
+create or replace function entity_stats.staged_totals(of_periods integer)
+returns setof entity_stats.delta
+language sql stable
+begin atomic
+    select
+        s."entityType", s."entityId", of_periods as periods, sum(s.kills)::bigint as kills, sum(s.losses)::bigint as losses,
+        sum(s."iskDestroyed") as "iskDestroyed", sum(s."iskLost") as "iskLost",
+        sum(s."soloKills")::bigint as "soloKills", sum(s."soloLosses")::bigint as "soloLosses",
+        sum(s."npcKills")::bigint as "npcKills", sum(s."npcLosses")::bigint as "npcLosses",
+        max(s."lastKillTime") as "lastKillTime", max(s."lastLossTime") as "lastLossTime",
+        null::timestamp as "staleKillTime", null::timestamp as "staleLossTime"
+    from entity_stats.staged as s
+    where s.periods = of_periods
+    group by s."entityType", s."entityId";
+end;
+
+comment on function entity_stats.staged_totals(integer) is 'The staging of one period, summed per entity. Inlined into the calling query.';
+
+create or replace function entity_stats.load_staged()
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -22,76 +40,65 @@ begin
         return null;
     end if;
 
-    insert into public.entity_stats_cache (
-        "entityId", "entityType", "killsAll", "lossesAll", "iskDestroyedAll", "iskLostAll",
-        "soloKillsAll", "soloLossesAll", "npcKillsAll", "npcLossesAll", "lastKillTime", "lastLossTime"
-    )
+    -- Joined in full: a killmail may have come after all-time was read and before the windows were.
+    insert into public.entity_stats_cache
     select
-        s."entityId", s."entityType", sum(s.kills), sum(s.losses), sum(s."iskDestroyed"), sum(s."iskLost"),
-        sum(s."soloKills"), sum(s."soloLosses"), sum(s."npcKills"), sum(s."npcLosses"), max(s."lastKillTime"), max(s."lastLossTime")
-    from entity_stats.staged as s
-    where s.periods = 1
-    group by s."entityId", s."entityType"
-    order by s."entityId", s."entityType" collate "C";
+        "entityId",
+        "entityType",
+        coalesce(ever.kills, 0) as "killsAll",
+        coalesce(ever.losses, 0) as "lossesAll",
+        coalesce(ever."iskDestroyed", 0) as "iskDestroyedAll",
+        coalesce(ever."iskLost", 0) as "iskLostAll",
+        coalesce(ever."soloKills", 0) as "soloKillsAll",
+        coalesce(ever."soloLosses", 0) as "soloLossesAll",
+        coalesce(ever."npcKills", 0) as "npcKillsAll",
+        coalesce(ever."npcLosses", 0) as "npcLossesAll",
+        coalesce(quarter.kills, 0) as "kills90d",
+        coalesce(quarter.losses, 0) as "losses90d",
+        coalesce(quarter."iskDestroyed", 0) as "iskDestroyed90d",
+        coalesce(quarter."iskLost", 0) as "iskLost90d",
+        coalesce(quarter."soloKills", 0) as "soloKills90d",
+        coalesce(quarter."soloLosses", 0) as "soloLosses90d",
+        coalesce(quarter."npcKills", 0) as "npcKills90d",
+        coalesce(quarter."npcLosses", 0) as "npcLosses90d",
+        coalesce(month.kills, 0) as "kills30d",
+        coalesce(month.losses, 0) as "losses30d",
+        coalesce(month."iskDestroyed", 0) as "iskDestroyed30d",
+        coalesce(month."iskLost", 0) as "iskLost30d",
+        coalesce(month."soloKills", 0) as "soloKills30d",
+        coalesce(month."soloLosses", 0) as "soloLosses30d",
+        coalesce(month."npcKills", 0) as "npcKills30d",
+        coalesce(month."npcLosses", 0) as "npcLosses30d",
+        coalesce(fortnight.kills, 0) as "kills14d",
+        coalesce(fortnight.losses, 0) as "losses14d",
+        coalesce(fortnight."iskDestroyed", 0) as "iskDestroyed14d",
+        coalesce(fortnight."iskLost", 0) as "iskLost14d",
+        coalesce(fortnight."soloKills", 0) as "soloKills14d",
+        coalesce(fortnight."soloLosses", 0) as "soloLosses14d",
+        coalesce(fortnight."npcKills", 0) as "npcKills14d",
+        coalesce(fortnight."npcLosses", 0) as "npcLosses14d",
+        ever."lastKillTime",
+        ever."lastLossTime",
+        now() at time zone 'UTC' as "updatedAt"
+    from entity_stats.staged_totals(1) as ever
+    full join entity_stats.staged_totals(2) as quarter using ("entityType", "entityId")
+    full join entity_stats.staged_totals(4) as month using ("entityType", "entityId")
+    full join entity_stats.staged_totals(8) as fortnight using ("entityType", "entityId")
+    order by "entityId", "entityType";
 
     get diagnostics loaded = row_count;
 
-    update entity_stats.state as s set "finishedTo" = -9223372036854775808;
+    analyze public.entity_stats_cache;
+    perform entity_stats.file_cache();
+    truncate entity_stats.staged;
+    update entity_stats.state as s set "finishedTo" = 9223372036854775807;
 
     return loaded;
 end
 $$;
 
-comment on function entity_stats.load_all_time() is
-'First build only: the all-time columns, from the staging into the empty cache, in the order of its key; null when it is not the time for it.';
-
-create or replace function entity_stats.load_windows(most integer)
-returns bigint
-language plpgsql
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set jit = off
-as $$
-declare
-    now_state entity_stats.state;
-    to_id bigint;
-begin
-    perform entity_stats.claim_build(alone => true);
-    perform entity_stats.lock_patiently('public.killmails', 'access share');
-    select s.* into now_state from entity_stats.state as s for update;
-
-    if now_state.status <> 'backfilling' or now_state.folding or now_state."finishedTo" is null or now_state."finishedTo" = 9223372036854775807 then
-        return null;
-    end if;
-
-    select max(e."entityId") + 1 into to_id
-    from (
-        select s."entityId"
-        from entity_stats.staged as s
-        where s.periods > 1 and s."entityId" >= now_state."finishedTo"
-        order by s."entityId"
-        limit most
-    ) as e;
-
-    if to_id is null then
-        truncate entity_stats.staged;
-        drop index if exists entity_stats.staged_windows;
-    end if;
-
-    update entity_stats.state as s set "finishedTo" = coalesce(to_id, 9223372036854775807);
-
-    return entity_stats.merge(
-        array(
-            select row(s.*)::entity_stats.delta
-            from entity_stats.staged as s
-            where s.periods > 1 and s."entityId" >= now_state."finishedTo" and s."entityId" < to_id
-        )
-    );
-end
-$$;
-
-comment on function entity_stats.load_windows(integer) is
-'First build only: the windowed columns of the next range of entities, about most staged rows wide; null when all are loaded.';
+comment on function entity_stats.load_staged() is
+'First build only: the staging, summed, into the empty cache, in the order of its key; null when it is not the time for it.';
 
 create or replace function entity_stats.merge_staged()
 returns void
@@ -336,15 +343,8 @@ begin
     first_build := (select s.status = 'backfilling' and not s.folding from entity_stats.state as s);
 
     if first_build then
-        total := coalesce(entity_stats.load_all_time(), 0);
+        total := coalesce(entity_stats.load_staged(), 0);
         commit;
-        create index if not exists staged_windows on entity_stats.staged ("entityId") where periods > 1;
-        commit;
-        loop
-            written := entity_stats.load_windows(20000);
-            commit;
-            exit when written is null;
-        end loop;
     elsif pg_catalog.to_regclass('entity_stats.staged_entity') is null then
         create index staged_entity on entity_stats.staged ("entityId");
         commit;

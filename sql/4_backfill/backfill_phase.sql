@@ -1,5 +1,5 @@
 -- One phase: the totals of one entity type in one period, slice by slice, straight from the source into the staging.
--- A slice is read once for all three types: whichever phase comes first builds it for the others too.
+-- The phases of a period are independent: several sessions may build them side by side.
 create or replace function entity_stats.build_slice(in_period text, in_type text, in_slice integer)
 returns bigint
 language plpgsql
@@ -16,16 +16,10 @@ begin
     -- Before the snapshot: a TRUNCATE in between would be read as a table that had always been empty.
     perform entity_stats.lock_patiently('public.killmails', 'access share');
 
-    -- The phases of a period run side by side: whoever comes later waits, and finds the slice built. Rows in one order.
-    perform
-    from entity_stats.phase as p
-    where p.period = in_period and p.slice = in_slice
-    order by p."entityType"
-    for update;
-
     select p.* into todo
     from entity_stats.phase as p
-    where p.period = in_period and p."entityType" = in_type and p.slice = in_slice;
+    where p.period = in_period and p."entityType" = in_type and p.slice = in_slice
+    for update;
 
     if todo.snapshot is not null then
         return 0;
@@ -36,12 +30,12 @@ begin
     with seen as (
         update entity_stats.phase as p
         set snapshot = pg_current_snapshot()
-        where p.period = in_period and p.slice = in_slice
+        where p.period = in_period and p."entityType" = in_type and p.slice = in_slice
     )
 
     insert into entity_stats.staged
     select
-        t."entityType",
+        in_type,
         t."entityId",
         w.bit,
         case when t.attacker then t.killmails else 0 end as kills,
@@ -56,7 +50,7 @@ begin
         case when not t.attacker then t."lastTime" end as "lastLossTime",
         null as "staleKillTime",
         null as "staleLossTime"
-    from entity_stats.totals_by_role(todo."fromTime", todo."toTime") as t
+    from entity_stats.totals_by_role(in_type, todo."fromTime", todo."toTime") as t
     cross join entity_stats.time_window as w
     where w.period = in_period;
 
@@ -64,14 +58,14 @@ begin
 
     update entity_stats.phase as p
     set entities = built, "finishedAt" = clock_timestamp()
-    where p.period = in_period and p.slice = in_slice;
+    where p.period = in_period and p."entityType" = in_type and p.slice = in_slice;
 
     return built;
 end
 $$;
 
 comment on function entity_stats.build_slice(text, text, integer) is
-'Builds one slice, of all entity types, in one transaction unless it is built already; returns the number of rows it staged.';
+'Builds one slice in one transaction unless it is built already; returns the number of rows it staged.';
 
 create or replace procedure entity_stats.backfill_phase(period text, entity_type text)
 language plpgsql

@@ -17,5 +17,5 @@ create table if not exists entity_stats.staged (like entity_stats.delta);
 comment on table entity_stats.phase is 'Slices of the running or last build.';
 comment on column entity_stats.phase."toTime" is 'First time after the slice; null: no end.';
 comment on column entity_stats.phase.snapshot is 'What the slice has seen of killmails; facts it has not seen are added at the finish.';
-comment on column entity_stats.phase.entities is 'Totals staged by the slice, of all types: an entity has one per side.';
+comment on column entity_stats.phase.entities is 'Totals staged by the slice: an entity has one per side.';
 comment on table entity_stats.staged is 'The truth that a build has gathered, to be summed per entity: append only.';

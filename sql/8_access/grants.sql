@@ -29,5 +29,8 @@ entity_stats.totals(timestamptz, timestamptz),
 entity_stats.killmail_party(),
 entity_stats.isk(double precision),
 entity_stats.isk(real),
-entity_stats.isk(numeric)
+entity_stats.isk(numeric),
+entity_stats.cents(double precision),
+entity_stats.cents(real),
+entity_stats.cents(numeric)
 to entity_stats_reader;

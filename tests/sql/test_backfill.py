@@ -145,9 +145,8 @@ def test_numbers_do_not_jump(deployed: Database) -> None:
         deployed.execute("call entity_stats.backfill_phase(%s, %s)", [period, kind])
         assert not deployed.value("select public.is_stats_cache_populated()")
     assert deployed.fetch(ANSWERS.format(function="public.get_entity_stats")) == truth
-    deployed.value("select entity_stats.load_all_time()")
-    while deployed.value("select entity_stats.load_windows(40)") is not None:
-        assert deployed.fetch(ANSWERS.format(function="public.get_entity_stats")) == truth
+    assert deployed.value("select entity_stats.load_staged()")
+    assert deployed.fetch(ANSWERS.format(function="public.get_entity_stats")) == truth
     assert deployed.value("select entity_stats.open_folding()")
     assert deployed.value("select public.is_stats_cache_populated()")
     assert deployed.fetch(ANSWERS.format(function="public.get_entity_stats")) == truth
@@ -226,19 +225,19 @@ def test_killed_in_a_phase(deployed: Database) -> None:
     assert_exact(deployed)
 
 
-def test_killed_in_the_finish(deployed: Database) -> None:
+@pytest.mark.parametrize("loaded", [False, True])
+def test_killed_in_the_finish(deployed: Database, loaded: bool) -> None:
     """A backend that dies in the finish: what it has committed is not written again, the cache not ready, then exact."""
     deployed.execute("call entity_stats.backfill_begin()")
     phases(deployed)
     with Storm(deployed) as storm:
         with killed(deployed) as session:
-            session.execute("select entity_stats.load_all_time()")
-            session.execute("select entity_stats.load_windows(40)")
+            if loaded:
+                session.execute("select entity_stats.load_staged()")
             storm.blow(5)
             session.execute("begin")
-            session.execute("select entity_stats.load_windows(40)")
-        done = deployed.value('select "finishedTo" from entity_stats.state')
-        assert done is not None
+            session.execute("select entity_stats.load_staged(), entity_stats.absorb_some(1000)")
+        assert deployed.value('select "finishedTo" is not null from entity_stats.state') == loaded
         assert deployed.value("select s.status = 'backfilling' from entity_stats.status() as s")
         storm.blow(5)
         with deployed.connect() as session:
@@ -272,7 +271,7 @@ def test_killed_again_and_again(deployed: Database) -> None:
     assert_exact(deployed)
 
 
-STEPS = ["begin", "phases", "all-time", "windows", "absorbed", "ready"]
+STEPS = ["begin", "phases", "loaded", "absorbed", "ready"]
 
 
 @pytest.mark.parametrize("commit_after", STEPS)
@@ -305,11 +304,8 @@ def test_in_flight(deployed: Database, how: str, commit_after: str) -> None:
                 deployed.execute("call entity_stats.backfill_begin()")
             elif step == "phases":
                 phases(deployed)
-            elif step == "all-time":
-                deployed.value("select entity_stats.load_all_time()")
-            elif step == "windows":
-                while deployed.value("select entity_stats.load_windows(30)") is not None:
-                    pass
+            elif step == "loaded":
+                deployed.value("select entity_stats.load_staged()")
             elif step == "absorbed":
                 deployed.value("select entity_stats.absorb_some(1000)")
             else:
@@ -357,7 +353,7 @@ def test_truncated_while_it_finishes(deployed: Database) -> None:
     """The same when part of the cache is written already, and with killmails on their way."""
     deployed.execute("call entity_stats.backfill_begin()")
     phases(deployed)
-    deployed.execute("select entity_stats.load_all_time(), entity_stats.load_windows(40)")
+    deployed.execute("select entity_stats.load_staged()")
     with deployed.connect(user=WRITER) as writer:
         writer.execute("truncate public.killmails")
         writer.execute("insert into public.killmails select * from test.killmails(50, 2)")
@@ -389,7 +385,7 @@ def test_partitions_change_in_between(deployed: Database, surgery: str, when: st
     deployed.execute("call entity_stats.backfill_begin()")
     phases(deployed)
     if when == "finish":
-        deployed.execute("select entity_stats.load_all_time(), entity_stats.load_windows(40)")
+        deployed.execute("select entity_stats.load_staged()")
     deployed.execute(attach if surgery == "attach" else detach)
     if surgery == "replace":
         deployed.execute(

@@ -227,7 +227,6 @@ CHANGES = (
     'delete from public.killmails where "killmailId" between 990000000 and 990000150',
     'delete from public.killmails where "victimAllianceId" > 5000 and "killmailId" % 2 = 0',
     'update public.killmails set "totalValue" = "totalValue" * 300 where "topAttackerAllianceId" % 7 = 0',
-    'update entity_stats_cache set "kills30d" = "kills30d"',
     'delete from public.killmails where "topAttackerAllianceId" > 5030',
 )
 
@@ -257,15 +256,6 @@ def test_leaderboards_are_filed_anew_with_the_cache(contest: Database) -> None:
     contest.execute("truncate public.killmails; insert into public.killmails select * from test.kept")
     contest.execute("call entity_stats.backfill()")
     assert contest.fetch(MISFILED) == []
-    assert standings(contest) == []
-
-
-def test_leaderboards_are_filed_by_a_deploy_over_a_filled_cache(contest: Database) -> None:
-    contest.execute(
-        "drop trigger rank_entity on entity_stats_cache; drop trigger rank_new_entity on entity_stats_cache; "
-        "truncate entity_stats.ranked"
-    )
-    contest.load(ROOT / "sql" / "deploy.sql")
     assert standings(contest) == []
 
 
