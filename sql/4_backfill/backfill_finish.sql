@@ -81,9 +81,9 @@ begin
         ever."lastLossTime",
         now() at time zone 'UTC' as "updatedAt"
     from entity_stats.staged_totals(1) as ever
-    full join entity_stats.staged_totals(2) as quarter using ("entityType", "entityId")
-    full join entity_stats.staged_totals(4) as month using ("entityType", "entityId")
-    full join entity_stats.staged_totals(8) as fortnight using ("entityType", "entityId")
+    full join entity_stats.staged_totals(2) as quarter using ("entityType", "entityId") -- noqa: ST07
+    full join entity_stats.staged_totals(4) as month using ("entityType", "entityId") -- noqa: ST07
+    full join entity_stats.staged_totals(8) as fortnight using ("entityType", "entityId") -- noqa: ST07
     order by "entityId", "entityType";
 
     get diagnostics loaded = row_count;
