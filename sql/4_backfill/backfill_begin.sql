@@ -46,7 +46,9 @@ begin
     -- The transaction ids of a restored ledger are yet to come here, so no snapshot would have seen them. All are committed.
     if now_state."systemIdentifier" is distinct from identity then
         update entity_stats.ledger as l set xid = pg_current_xact_id();
-        insert into entity_stats.parked (reason) values ('restored');
+        if found then
+            insert into entity_stats.parked (reason) values ('captured before the first build on this server');
+        end if;
     end if;
 
     if now_state.status = 'ready' and not exists (select from entity_stats.invalidation) then
