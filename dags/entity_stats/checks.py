@@ -13,6 +13,9 @@ from entity_stats.hook import KillboardHook
 from entity_stats.operators import SqlOperator
 from entity_stats.sql import Check
 
+#: Columns of offending rows that say what they are about: they come first.
+SUBJECT = ("entityType", "entityId", "period", "column")
+
 
 class CheckOperator(SqlOperator):
     """Runs one check, shows and keeps the rows that offend its claim.
@@ -88,4 +91,12 @@ def run_check(hook: KillboardHook, check: Check, run: str) -> Offence | None:
         "select * from entity_stats.run_check(%(run)s, %(claim)s, %(severity)s, %(query)s)",
         {"run": int(run), "claim": check.claim, "severity": check.severity, "query": check.query},
     )
-    return Offence(check, result["offending"], result["sample"]) if result["offending"] else None
+    if not result["offending"]:
+        return None
+    # JSON from the database has its columns in no order.
+    rows = [dict(sorted(row.items(), key=lambda item: _place(item[0]))) for row in result["sample"]]
+    return Offence(check, result["offending"], rows)
+
+
+def _place(column: str) -> int:
+    return SUBJECT.index(column) if column in SUBJECT else len(SUBJECT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +26,9 @@ DAGS = (
 
 #: Ids are positive and fit into a bigint.
 LARGEST_ID = 2**63 - 1
+
+#: Columns of offending rows that say what they are about.
+SUBJECT = ("entityType", "entityId", "period", "column")
 
 app = FastAPI(
     title="Entity stats cache",
@@ -67,6 +71,16 @@ def number(value: Any) -> str:
     return "-" if value is None else f"{value:,.2f}".removesuffix(".00")
 
 
+def isk(value: Any) -> str:
+    """An amount of ISK, with its cents, so that amounts stand under each other."""
+    return f"{value:,.2f}"
+
+
+def columns(row: Mapping[str, Any]) -> list[str]:
+    """The columns of an offending row, what it is about first: in the database they are in no order."""
+    return sorted(row, key=lambda name: SUBJECT.index(name) if name in SUBJECT else len(SUBJECT))
+
+
 def size(value: int | None) -> str:
     """Bytes in the unit that suits."""
     amount, units = float(value or 0), ["bytes", "kB", "MB", "GB", "TB"]
@@ -82,7 +96,7 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.filters.update(utc=utc, span=span, ago=ago, number=number, size=size)
+templates.filters.update(utc=utc, span=span, ago=ago, number=number, isk=isk, columns=columns, size=size)
 
 
 def parse_entity(text: str) -> tuple[int | None, str]:
