@@ -73,6 +73,15 @@ def test_readme_names_every_folder_of_the_logic() -> None:
     assert [folder.name for folder in ROOT.glob("sql/[0-9]_*") if folder.name not in text] == []
 
 
+def test_pictures_are_those_that_the_script_takes() -> None:
+    taken = re.findall(r"""save\("([a-z-]+)\"""", (ROOT / "demo" / "screenshots.py").read_text())
+    pictures = sorted((ROOT / "docs" / "images").glob("*"))
+    assert [picture.name for picture in pictures] == sorted(f"{name}.png" for name in taken)
+    shown = "\n".join(page.read_text() for page in PAGES)
+    assert [picture.name for picture in pictures if f"images/{picture.name}" not in shown] == []
+    assert [picture.name for picture in pictures if picture.stat().st_size >= 300_000] == []
+
+
 def test_a_link_to_nowhere_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
