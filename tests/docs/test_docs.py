@@ -188,10 +188,10 @@ def test_psql_and_cron(source: Database) -> None:
 
 def test_psql_of_the_readme(source: Database) -> None:
     [commands] = [block for block in blocks(README, "bash") if "psql -v" in block]
-    *steps, uninstall = commands.splitlines()
-    for command in steps:
+    for command in commands.splitlines():
         bash(source, command)
     assert_exact(source)
+    [uninstall] = re.findall(r"`(psql [^`]*uninstall[^`]*)`", README)
     bash(source, uninstall)
     assert source.value("select to_regnamespace('entity_stats') is null")
 
