@@ -12,11 +12,15 @@ declare
     ranks entity_stats.ranked [];
     verify boolean;
 begin
-    with merged as (
+    with added as materialized (
+        select s.* from entity_stats.summed(deltas, fresh) as s
+    ),
+
+    merged as (
         insert into public.entity_stats_cache as c
-        select s.*
-        from entity_stats.summed(deltas, fresh) as s
-        order by s."entityType" collate "C" desc, s."entityId"
+        select a.*
+        from added as a
+        order by a."entityType" collate "C" desc, a."entityId"
         on conflict ("entityId", "entityType") do update
         set
             "killsAll" = c."killsAll" + excluded."killsAll",
@@ -62,19 +66,25 @@ begin
         array(
             select row(m."entityId", m."entityType", p.bit, entity_stats.rank(p.kills, p.destroyed, p.lost))::entity_stats.ranked
             from merged as m
+            inner join added as a on m."entityId" = a."entityId" and m."entityType" = a."entityType"
             cross join
                 lateral (
                     values
-                        (1, m."killsAll", m."iskDestroyedAll", m."iskLostAll"),
-                        (2, m."kills90d", m."iskDestroyed90d", m."iskLost90d"),
-                        (4, m."kills30d", m."iskDestroyed30d", m."iskLost30d"),
-                        (8, m."kills14d", m."iskDestroyed14d", m."iskLost14d")
-                ) as p (bit, kills, destroyed, lost)
-            where p.kills >= 10 or cardinality(deltas) > 0 -- what is fresh never falls off the file
+                        (1, m."killsAll", a."killsAll", m."iskDestroyedAll", a."iskDestroyedAll", m."iskLostAll", a."iskLostAll"),
+                        (2, m."kills90d", a."kills90d", m."iskDestroyed90d", a."iskDestroyed90d", m."iskLost90d", a."iskLost90d"),
+                        (4, m."kills30d", a."kills30d", m."iskDestroyed30d", a."iskDestroyed30d", m."iskLost30d", a."iskLost30d"),
+                        (8, m."kills14d", a."kills14d", m."iskDestroyed14d", a."iskDestroyed14d", m."iskLost14d", a."iskLost14d")
+                ) as p (bit, kills, more_kills, destroyed, more_destroyed, lost, more_lost)
+            where
+                greatest(p.kills, p.kills - p.more_kills) >= 10
+                and entity_stats.rank(p.kills, p.destroyed, p.lost)
+                <> entity_stats.rank(p.kills - p.more_kills, p.destroyed - p.more_destroyed, p.lost - p.more_lost)
         )
     into written, ranks;
 
-    perform entity_stats.file_ranks(ranks);
+    if cardinality(ranks) > 0 then
+        perform entity_stats.file_ranks(ranks);
+    end if;
 
     -- The newest killmail of an entity went: look for the one before it. A new statement, because only now are the rows
     -- locked: what was committed until here is seen, what comes later waits for us and raises the time itself.

@@ -40,7 +40,7 @@ comment on function entity_stats.rung(bigint) is 'How far up a number of kills i
 comment on function entity_stats.rank(bigint, numeric, numeric) is
 'Where an entity is filed: its rung, plus 128 for an ISK efficiency that reads show as 100.0000 %, plus 64 from 99 % up; 0 below 10 kills: not filed.';
 
--- A statement of its own, because only after the upsert are the entities' rows in the cache locked: nobody else is filing them.
+-- The entities' rows in the cache are locked by the caller: nobody else is filing them.
 create or replace function entity_stats.file_ranks(ranks entity_stats.ranked[])
 returns void
 language plpgsql
@@ -49,10 +49,6 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 as $$
 begin
-    if cardinality(ranks) = 0 then
-        return;
-    end if;
-
     insert into entity_stats.ranked as r
     select n.*
     from unnest(ranks) as n
@@ -85,7 +81,18 @@ end
 $$;
 
 comment on function entity_stats.file_ranks(entity_stats.ranked[]) is
-'Files entities whose rows in the cache this transaction has locked, and takes those of rank 0 off the file.';
+'Files entities whose rows in the cache this transaction has locked; takes those of rank 0 off the file.';
+
+create or replace function entity_stats.ranks()
+returns setof entity_stats.ranked
+language sql stable
+begin atomic
+    select c."entityId", c."entityType", c.periods, entity_stats.rank(c.kills, c."iskDestroyed", c."iskLost") as rank
+    from entity_stats.cached() as c;
+end;
+
+comment on function entity_stats.ranks() is
+'What the file must hold, and rank 0 for who is not filed. Inlined into the calling query. merge() files what crosses from rank to rank; builds and recalculation file what they find here.';
 
 create or replace function entity_stats.file_cache()
 returns void
@@ -93,9 +100,9 @@ language sql
 set search_path = pg_catalog, pg_temp
 begin atomic
     insert into entity_stats.ranked ("entityId", "entityType", periods, rank)
-    select d."entityId", d."entityType", d.periods, entity_stats.rank(d.kills, d."iskDestroyed", d."iskLost")
-    from entity_stats.cached() as d
-    where d.kills >= 10;
+    select r."entityId", r."entityType", r.periods, r.rank
+    from entity_stats.ranks() as r
+    where r.rank > 0;
 end;
 
 comment on function entity_stats.file_cache() is 'Files the whole cache; the file must be empty, and the cache must have no other writer.';

@@ -254,6 +254,7 @@ declare
     from_id bigint;
     to_id bigint;
     net entity_stats.delta [];
+    merged bigint;
 begin
     perform entity_stats.claim_build(alone => true);
     perform entity_stats.lock_patiently('public.killmails', 'access share');
@@ -293,8 +294,10 @@ begin
     into net;
 
     update entity_stats.state as s set "finishedTo" = to_id;
+    merged := entity_stats.merge(net);
+    perform entity_stats.file_ranks(array(select r from entity_stats.ranks() as r where r."entityId" >= from_id and r."entityId" < to_id));
 
-    return entity_stats.merge(net);
+    return merged;
 end
 $$;
 

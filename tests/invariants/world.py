@@ -210,6 +210,16 @@ def fold_pending(database: Database) -> None:
         session.execute("call entity_stats.fold_pending()")
 
 
+#: Entities that leaderboards would look for in the wrong place.
+MISFILED = """
+select coalesce(c."entityType", r."entityType"), coalesce(c."entityId", r."entityId"), c.periods, c.rank, r.rank
+from entity_stats.ranks() as c
+full join entity_stats.ranked as r
+    on c."entityId" = r."entityId" and c."entityType" = r."entityType" and c.periods = r.periods
+where coalesce(c.rank, 0) <> coalesce(r.rank, 0)
+"""
+
+
 def assert_exact(database: Database) -> None:
     """The invariant: the cache plus what is pending is the truth now, and the cache alone is once that is folded."""
     differences = "select * from entity_stats.differences()"
@@ -220,6 +230,7 @@ def assert_exact(database: Database) -> None:
     assert database.value("select count(*) from entity_stats.parked") == 0
     assert database.oracle() == []
     assert database.fetch(differences) == []
+    assert database.fetch(MISFILED) == []
 
 
 def rows_of(database: Database, table: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from demo.load_csv import load
 from tests.database import ROOT, Database, Databases
-from tests.invariants.world import Worlds
+from tests.invariants.world import MISFILED, Worlds
 
 REAL_FILE = ROOT.parent / "shared" / "data" / "killmails_2021-11-27_28.csv.gz"
 RECOUNT = (Path(__file__).parent / "recount.sql").read_text().rstrip().removesuffix(";")
@@ -229,16 +229,6 @@ CHANGES = (
     'update public.killmails set "totalValue" = "totalValue" * 300 where "topAttackerAllianceId" % 7 = 0',
     'delete from public.killmails where "topAttackerAllianceId" > 5030',
 )
-
-
-#: Entities whose place in the file is not that of their row in the cache.
-MISFILED = """
-select d."entityId", d.periods, d.kills, r.rank
-from entity_stats.cached() as d
-full join entity_stats.ranked as r
-    on d."entityId" = r."entityId" and d."entityType" = r."entityType" and d.periods = r.periods
-where coalesce(r.rank, 0) <> coalesce(entity_stats.rank(d.kills, d."iskDestroyed", d."iskLost"), 0)
-"""
 
 
 def test_leaderboards_follow_every_change(contest: Database) -> None:
