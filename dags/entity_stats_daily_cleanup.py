@@ -25,7 +25,7 @@ Trouble that passes has been retried already; clear the failed task, or leave it
 * **repair**: see the server's message; `select entity_stats.recalculate(id, type)` repairs a single entity.
 * **recheck**: more is wrong than a run may repair, or recalculation does not help: the log says which rows.
   `entity_stats_backfill` with `rebuild` builds everything anew while the cache serves.
-* **prune**: history older than 180 days stays; nothing depends on it.
+* **prune**: history older than 90 days stays; nothing depends on it.
 """
 
 from datetime import timedelta

@@ -44,18 +44,12 @@ class SummaryOperator(SqlOperator):
         outcome = "failure" if failed else "success"
 
         with self.session(context) as hook:
-            [cache] = hook.rows(
-                "select jsonb_build_object("
-                "    'character', s.characters, 'corporation', s.corporations, 'alliance', s.alliances) as entities,"
-                ' s."sizeBytes" as "cacheBytes", s.total from public.get_stats_cache_summary() as s'
-            )
+            [cache] = hook.rows("select total from public.get_stats_cache_summary()")
             detail = {
                 "run": ti.run_id,
                 "seconds": round(seconds, 1),
                 "steps": done,
                 "failed": failed,
-                "entities": cache["entities"],
-                "cacheBytes": cache["cacheBytes"],
             }
             parameters = {"run": self.run, "outcome": outcome, "detail": json.dumps(detail)}
             checked = hook.rows(

@@ -74,19 +74,6 @@ begin
 end
 $$;
 
-create or replace function entity_stats.record_check(
-    run bigint, claim text, severity text, offending bigint, sample jsonb, duration interval
-)
-returns void
-language sql
-set search_path = pg_catalog, pg_temp
-begin atomic
-    insert into entity_stats.check_run (run, claim, severity, offending, sample, duration)
-    values (
-        record_check.run, record_check.claim, record_check.severity, record_check.offending, record_check.sample, record_check.duration
-    );
-end;
-
 create or replace function entity_stats.prune_runs(keep interval default '90 days')
 returns bigint
 language plpgsql
@@ -104,6 +91,4 @@ $$;
 
 comment on function entity_stats.start_run(text, timestamptz, jsonb) is 'Opens a row of the run history; returns its number.';
 comment on function entity_stats.finish_run(bigint, text, jsonb) is 'Closes a run: outcome success or failure; adds to its detail the one given, the size of the cache in bytes and its entities per type; prunes history.';
-comment on function entity_stats.record_check(bigint, text, text, bigint, jsonb, interval) is
-'Keeps the result of one check: severity fail, warn or full, number of offending rows, a sample of them as a JSON array, duration.';
 comment on function entity_stats.prune_runs(interval) is 'Deletes history older than keep; returns how many runs went.';

@@ -71,7 +71,7 @@ def run_checks(database: Database, *claims: tuple[str, str, list[dict[str, Any]]
     run: int = database.value("select entity_stats.start_run('verification')")
     for claim, severity, rows in claims:
         database.execute(
-            "select entity_stats.record_check(%s, %s, %s, %s, %s, '12 ms')",
+            "insert into entity_stats.check_run (run, claim, severity, offending, sample, duration) values (%s, %s, %s, %s, %s, '12 ms')",
             [run, claim, severity, len(rows), json.dumps(rows)],
         )
     if finished:

@@ -34,7 +34,9 @@ def fail_a_claim(database: Database) -> None:
     run = database.value("select entity_stats.start_run('verification')")
     rows = [{"entityId": 99003581, "entityType": "alliance", "kills14d": 9, "kills30d": 5}]
     database.execute(
-        "select entity_stats.record_check(%s, 'windows_are_nested', 'fail', 1, %s, '1 s')", [run, json.dumps(rows)]
+        "insert into entity_stats.check_run (run, claim, severity, offending, sample, duration) "
+        "values (%s, 'windows_are_nested', 'fail', 1, %s, '1 s')",
+        [run, json.dumps(rows)],
     )
     database.execute("select entity_stats.finish_run(%s, 'failure')", [run])
 
