@@ -21,6 +21,7 @@ WINDOWS = "windows_are_exact"
 NESTED = "windows_are_nested"
 POSSIBLE = "counters_are_possible"
 TIMES = "last_times_are_right"
+FILED = "leaderboards_find_everybody"
 CHARACTERS, CORPORATIONS, ALLIANCES = "characters_are_exact", "corporations_are_exact", "alliances_are_exact"
 
 ALL_TIME = {TOTALS, SAMPLE, CHARACTERS}
@@ -136,10 +137,19 @@ CORRUPTIONS = [
         """,
         {SAMPLE, CHARACTERS},
     ),
+    Corruption("an entity that no leaderboard finds", f"delete from entity_stats.ranked {WRONG}", {FILED}),
+    Corruption(
+        "an entity that is filed too low", f"update entity_stats.ranked set rank = 1 {WRONG} and periods = 1", {FILED}
+    ),
+    Corruption(
+        "an entity that is filed for nothing",
+        'insert into entity_stats.ranked ("entityId", "entityType", periods, rank) values (888, \'character\', 8, 5)',
+        {FILED},
+    ),
     Corruption(
         "a missing row",
         """delete from public.entity_stats_cache where "entityId" = 1 and "entityType" = 'alliance'""",
-        {TOTALS, WINDOWS, ALLIANCES},
+        {TOTALS, WINDOWS, ALLIANCES, FILED},
     ),
     Corruption(
         "a ghost row",
@@ -311,6 +321,9 @@ def test_pending(ready: Database) -> None:
             ]
             assert pending(ready) > 50
             assert offences(ready) == {}
+    fold_pending(ready)
+    assert offences(ready) == {}
+    assert ready.oracle() == []
 
 
 def test_bulk(ready: Database) -> None:

@@ -37,8 +37,12 @@ def look(database: Database, run: int) -> None:
         insert into public.killmails ("killmailId", "killmailTime", "topAttackerAllianceId", "totalValue") values (1, now(), 55, 1);
         reset entity_stats.capture;
         """,
+        """
+        update entity_stats.ranked set rank = 7 where periods = 1 and "entityId" = 3;
+        delete from entity_stats.ranked where periods = 2 and "entityId" = 3;
+        """,
     ],
-    ids=["figures", "times", "missing rows", "a ghost", "no numbers", "past the triggers"],
+    ids=["figures", "times", "missing rows", "a ghost", "no numbers", "past the triggers", "leaderboards"],
 )
 def test_repair(ready: Database, corruption: str) -> None:
     """Everything that any check lists is recalculated, and then all claims hold."""
