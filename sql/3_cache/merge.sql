@@ -62,7 +62,7 @@ begin
     )
 
     select
-        (select count(*) from merged as m),
+        (select count(*) from merged),
         array(
             select row(m."entityId", m."entityType", p.bit, entity_stats.rank(p.kills, p.destroyed, p.lost))::entity_stats.ranked
             from merged as m

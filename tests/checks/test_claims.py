@@ -74,7 +74,7 @@ CORRUPTIONS = [
     Corruption(
         "a window with more than a wider one",
         f'update public.entity_stats_cache set "kills14d" = "kills30d" + 1 {WRONG}',
-        {*WINDOWED, NESTED},
+        {*WINDOWED, NESTED, FILED},
     ),
     Corruption(
         "other ISK for the same killmails",
@@ -95,12 +95,12 @@ CORRUPTIONS = [
     Corruption(
         "no kills in a window",
         f'update public.entity_stats_cache set "kills14d" = 0, "iskDestroyed14d" = 0, "soloKills14d" = 0, "npcKills14d" = 0 {WRONG}',
-        {*WINDOWED, TIMES},
+        {*WINDOWED, TIMES, FILED},
     ),
     Corruption(
         "ISK without kills",
         f'update public.entity_stats_cache set "kills14d" = 0, "soloKills14d" = 0, "npcKills14d" = 0 {WRONG}',
-        {*WINDOWED, TIMES, POSSIBLE},
+        {*WINDOWED, TIMES, POSSIBLE, FILED},
     ),
     Corruption(
         "a value that is no number",
@@ -274,7 +274,7 @@ def test_offending_rows_name_the_entity(ready: Database) -> None:
         select c.claim from entity_stats.check_run as c
         where c.sample @> '[{"entityId": 3, "entityType": "character"}]' order by 1
         """
-    ) == [(claim,) for claim in sorted([CHARACTERS, POSSIBLE, SAMPLE, TIMES, "values_are_finite", WINDOWS])]
+    ) == [(claim,) for claim in sorted([CHARACTERS, FILED, POSSIBLE, SAMPLE, TIMES, "values_are_finite", WINDOWS])]
     assert ready.fetch("select * from entity_stats.wrong_entities(%s)", [run]) == [("character", 3, False)]
 
 

@@ -4,9 +4,8 @@
 -- A leaderboard reads that file from the top and stops where the rest cannot matter: it would miss an entity that is filed too
 -- low, or not at all. The figures that it shows are the cache's own.
 --
--- What to do: somebody has written to entity_stats.ranked, or has changed public.entity_stats_cache with its triggers disabled
--- (session_replication_role = replica); find out who. Recalculation files the entities again: select
--- entity_stats.recalculate(id, type).
+-- What to do: as for counters_are_possible, or somebody has written to entity_stats.ranked; recalculation files the entities
+-- again.
 select
     coalesce(c."entityId", r."entityId") as "entityId",
     coalesce(c."entityType", r."entityType") as "entityType",
