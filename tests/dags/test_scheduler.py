@@ -130,7 +130,7 @@ class Site:
         while not ready():
             self.airflow.check()
             assert time.monotonic() < deadline, f"{what}: not within {PATIENCE} s"
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def knows(self, commit: str) -> bool:
         """Whether the DAG processor has read the cleanup of a commit."""
@@ -151,7 +151,7 @@ class Site:
 
     def follow(self, dag_id: str, run_id: str) -> tuple[str, dict[str, str]]:
         """Wait for the end of a run; its state and that of its tasks."""
-        state = self.api.follow(dag_id, run_id, changed=lambda task: None, timeout=PATIENCE, pause=0.3)
+        state = self.api.follow(dag_id, run_id, changed=lambda task: None, timeout=PATIENCE, pause=1)
         return state, {task.task_id: task.state for task in self.api.tasks(dag_id, run_id)}
 
     def told(self, *titles: str) -> list[str]:
