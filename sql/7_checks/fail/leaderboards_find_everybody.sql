@@ -10,12 +10,9 @@ select
     coalesce(c."entityId", r."entityId") as "entityId",
     coalesce(c."entityType", r."entityType") as "entityType",
     w.period,
-    c.kills,
     r.rank,
-    entity_stats.rank(c.kills, c."iskDestroyed", c."iskLost") as "actualRank"
-from (select d.* from entity_stats.cached() as d where d.kills >= 10) as c
+    c.rank as "actualRank"
+from (select n.* from entity_stats.ranks() as n where n.rank > 0) as c
 full join entity_stats.ranked as r on c."entityId" = r."entityId" and c."entityType" = r."entityType" and c.periods = r.periods
 left join entity_stats.time_window as w on w.bit = coalesce(c.periods, r.periods)
-where
-    public.is_stats_cache_populated()
-    and r.rank is distinct from entity_stats.rank(c.kills, c."iskDestroyed", c."iskLost");
+where public.is_stats_cache_populated() and r.rank is distinct from c.rank;
