@@ -98,7 +98,7 @@ bench: $(STAMP) ## Measure what the documentation quotes (ARGS=--quick: a small 
 
 .PHONY: bench-long
 bench-long: $(STAMP) ## The same with 20 million killmails and long rounds
-	$(BIN)/python -m tests.benchmarks --rows 20000000 --rounds 9 --seconds 60 --output docs/benchmarks/long $(ARGS)
+	$(BIN)/python -m tests.benchmarks --rows 20000000 --rounds 9 --seconds 60 --soak 1200 --output docs/benchmarks/long $(ARGS)
 
 .PHONY: bench-reads
 bench-reads: $(STAMP) ## Measure reads: make bench-reads KILLMAILS=5000000

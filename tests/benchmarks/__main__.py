@@ -14,26 +14,34 @@ from pathlib import Path
 from typing import Any
 
 from demo.server import EmbeddedServer
-from tests.benchmarks import measure, report
+from tests.benchmarks import cleanup, filling, measure, report
 from tests.benchmarks.worlds import Bench
 from tests.database import ROOT
 
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
 
 
-def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: int, durable: bool) -> dict[str, Any]:
+def run(
+    rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: int, soak: float, durable: bool
+) -> dict[str, Any]:
     """Measure everything once; sizes in killmails, seconds per pgbench run. Raises if the cache is not exact."""
     begun = datetime.datetime.now(datetime.UTC)
     load = os.getloadavg()[0]
     with EmbeddedServer(durable=durable, settings=SETTINGS) as server:
         bench = Bench(server, rows, feed)
-        figures = measure.backfill(bench, min(rounds, 3))
+        figures = filling.backfill(bench, min(rounds, 3))
+        figures += filling.ingest_meanwhile(bench)
+        figures += filling.week(bench)
+        figures += cleanup.cleanup(bench, rounds, min(rows, 1_000_000))
         databases = bench.variants()
         figures += measure.write_path(databases, feed, rounds, seconds, clients)
-        figures += measure.size(databases)
         figures += measure.prices(databases, min(10_000, rows // 2))
         figures += measure.one_beside_many(databases, min(100_000, feed))
         figures += measure.bulk(databases, bulk)
+        figures += measure.beside_pending(databases, bulk, seconds)
+        figures += filling.materialized_views(databases)
+        if soak:
+            figures += filling.soak(databases, feed, soak)
         version = databases["ours"].value("select version()")
         for database in databases.values():
             database.close()
@@ -55,19 +63,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="200,000 killmails, short rounds")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="killmails of the past")
-    parser.add_argument("--feed", type=int, default=400_000, help="killmails to insert from")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=5_000_000, help="killmails of the past")
+    parser.add_argument("--feed", type=int, default=200_000, help="killmails to insert from")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5, help="length of a pgbench run")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--bulk", type=int, default=1_000_000, help="killmails of the bulk load")
+    parser.add_argument("--soak", type=float, default=0, help="seconds of a steady load of 500 killmails/s; 0: none")
     parser.add_argument("--durable", action=argparse.BooleanOptionalAction, default=True, help="fsync")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
     parser.add_argument("--page", type=Path, help="also write the documentation page, e.g. docs/performance.md")
     given = parser.parse_args(arguments)
     if given.quick:
         given.rows, given.feed, given.rounds, given.seconds, given.bulk = 200_000, 100_000, 3, 2, 100_000
-    results = run(given.rows, given.feed, given.rounds, given.seconds, given.clients, given.bulk, given.durable)
+    results = run(
+        given.rows, given.feed, given.rounds, given.seconds, given.clients, given.bulk, given.soak, given.durable
+    )
     report.write(results, given.output)
     if given.page:
         notes = (Path(__file__).parent / "notes.md").read_text()

@@ -1,6 +1,6 @@
 """The nightly cleanup: its cost by what leaves the windows, by history, beside the specification's, and to a concurrent ingest.
 
-python -m tests.benchmarks.cleanup [KILLMAILS]     default: 1,000,000; prints the results as Markdown
+A part of `make bench`; alone: python -m tests.benchmarks.cleanup [KILLMAILS]     default: 1,000,000; prints Markdown
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ import psycopg
 
 from demo.server import EmbeddedServer
 from tests.benchmarks import report
-from tests.benchmarks.measure import COLUMNS, Figure
-from tests.benchmarks.measure import _seconds as seconds
+from tests.benchmarks.measure import COLUMNS, Figure, seconds
 from tests.benchmarks.worlds import FEED, HERE, Bench, assert_exact
 from tests.database import SQL, Database
 
@@ -73,8 +72,8 @@ def by_departures(bench: Bench, rounds: int) -> list[Figure]:
     """Few, ten times as many, and a hundred times as many leave the windows of the same world."""
     figures = []
     database = filled(bench.clone("ageing"), "now() - interval '100 days'")
-    for share, times in ((1000, rounds), (100, rounds), (10, 1)):
-        departures = bench.rows // share
+    for thousands, times in ((1, rounds), (10, rounds), (100, 1)):
+        departures = 1000 * thousands * min(bench.rows, 1_000_000) // 1_000_000
         figure = Figure(f"cleanup, {departures:,} killmails leave the windows", "s")
         figure.values["ours"] = [age(database, departures) for _ in range(times)]
         figures.append(figure)
@@ -85,7 +84,8 @@ def by_departures(bench: Bench, rounds: int) -> list[Figure]:
 
 def by_history(bench: Bench, rounds: int) -> Figure:
     """The same killmails leave the windows of a world with a tenth of the history, and of the whole one."""
-    figure = Figure(f"cleanup, {bench.rows // 100:,} killmails leave the windows", "s")
+    departures = min(bench.rows, 1_000_000) // 100
+    figure = Figure(f"cleanup, {departures:,} killmails leave the windows", "s")
     worlds: dict[str, Database] = {}
     for history in ("half a year", "5 years"):
         database = bench.clone(f"history_{len(worlds)}")
@@ -95,7 +95,7 @@ def by_history(bench: Bench, rounds: int) -> Figure:
         worlds[f"history of {history}"] = filled(database, "now() - interval '75 days'")
     for _ in range(rounds):
         for name in random.sample(list(worlds), len(worlds)):
-            figure.values.setdefault(name, []).append(age(worlds[name], bench.rows // 100))
+            figure.values.setdefault(name, []).append(age(worlds[name], departures))
     figure.values = dict(sorted(figure.values.items(), reverse=True))
     for database in worlds.values():
         assert_exact(database)

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.worlds import HERE, Bench, assert_exact
-from tests.database import SQL, Database
+from tests.benchmarks.worlds import assert_exact
+from tests.database import Database
 
 COLUMNS = (
     '"solarSystemId", "victimCharacterId", "victimCorporationId", "victimAllianceId", "victimShipTypeId", '
@@ -67,27 +67,57 @@ def insert(rows: int, feed: int) -> str:
     )
 
 
-def pgbench(database: Database, script: Path, clients: int, seconds: float, options: str) -> tuple[float, float, int]:
-    """Run pgbench (for less than a second: 20 transactions per client); return transactions/s, mean latency in ms, and clients that died or transactions that failed."""
+@dataclass
+class Run:
+    """What a pgbench run has to say: transactions/s, milliseconds, and clients that died or transactions that failed."""
+
+    tps: float
+    median: float
+    p99: float
+    failed: int
+
+
+def pgbench(
+    database: Database, script: Path, clients: int, seconds: float, options: str = "", rate: float | None = None
+) -> Run:
+    """Run pgbench, for less than a second: 5 transactions per client; rate: transactions per second to start, else all it can."""
     server = database.server
-    length = ("-T", str(round(seconds))) if seconds >= 1 else ("-t", "20")
-    result = subprocess.run(
-        [
-            server.bin / "pgbench",
-            *("-n", "-M", "prepared", "-c", str(clients), "-j", "2", *length, "-f", script),
-            server.conninfo(database.name),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PGOPTIONS": options},
-    )
+    length = ("-T", str(round(seconds))) if seconds >= 1 else ("-t", "5")
+    pace = ("-R", str(rate)) if rate else ()
+    with tempfile.TemporaryDirectory() as logs:
+        result = subprocess.run(
+            [
+                server.bin / "pgbench",
+                *("-n", "-M", "prepared", "-c", str(clients), "-j", "2", *length, *pace, "-f", script),
+                *("-l", f"--log-prefix={logs}/log"),
+                server.conninfo(database.name),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PGOPTIONS": options},
+        )
+        times = sorted(
+            int(latency) / 1000
+            for log in Path(logs).iterdir()
+            for latency in (line.split()[2] for line in log.read_text().splitlines())
+            if latency != "failed"
+        )
     tps = re.search(r"tps = ([\d.]+)", result.stdout)
-    latency = re.search(r"latency average = ([\d.]+)", result.stdout)
     failed = re.search(r"number of failed transactions: (\d+)", result.stdout)
-    if not (tps and latency and failed):
+    if not (tps and failed and times):
         raise RuntimeError(f"pgbench failed:\n{result.stdout}{result.stderr}")
-    return float(tps[1]), float(latency[1]), int(failed[1]) + result.stderr.count("aborted in command")
+    return Run(
+        tps=float(tps[1]),
+        median=statistics.median(times),
+        p99=times[int(len(times) * 0.99)],
+        failed=int(failed[1]) + result.stderr.count("aborted in command"),
+    )
+
+
+def wal(database: Database) -> int:
+    """Bytes of WAL that the server has written so far."""
+    return int(database.value("select pg_current_wal_insert_lsn() - '0/0'"))
 
 
 def write_path(databases: Mapping[str, Database], feed: int, rounds: int, seconds: float, clients: int) -> list[Figure]:
@@ -109,21 +139,41 @@ def write_path(databases: Mapping[str, Database], feed: int, rounds: int, second
             script = Path(folder) / f"{number}.sql"
             script.write_text(text)
             throughput = Figure(what, "transactions/s")
-            latency = Figure(f"{what}: latency", "ms")
-            for turn in range(rounds + 1):
+            median, p99 = Figure(f"{what}: median", "ms"), Figure(f"{what}: p99", "ms")
+            written = Figure(f"{what}: WAL per killmail", "bytes")
+            for turn in range(0 if seconds >= 1 else 1, rounds + 1):
                 for name in random.sample(list(variants), len(variants)):
-                    tps, mean, failed = pgbench(variants[name], script, count, seconds, options)
-                    throughput.failed[name] = throughput.failed.get(name, 0) + failed
+                    database = variants[name]
+                    before = database.value("select count(*) from public.killmails") if turn == rounds else 0
+                    position = wal(database)
+                    run = pgbench(database, script, count, seconds, options)
+                    throughput.failed[name] = throughput.failed.get(name, 0) + run.failed
                     if turn:  # the first round warms up
-                        throughput.values.setdefault(name, []).append(tps)
-                        latency.values.setdefault(name, []).append(mean)
-            figures += [throughput, latency]
+                        for figure, value in ((throughput, run.tps), (median, run.median), (p99, run.p99)):
+                            figure.values.setdefault(name, []).append(value)
+                    if turn == rounds:
+                        bytes_ = wal(database) - position
+                        rows = database.value("select count(*) from public.killmails") - before
+                        written.values[name] = [bytes_ / rows]
+            figures += [throughput, median, p99, written]
             variants["ours"].execute("call entity_stats.fold_pending()")
+    hot = Figure("updates of the cache that were HOT", "%")
+    hot.values["ours"] = [
+        databases["ours"].value(
+            "select 100.0::float8 * n_tup_hot_upd / greatest(1, n_tup_upd) from pg_stat_user_tables where relid = 'public.entity_stats_cache'::regclass"
+        )
+    ]
+    deadlocks = Figure("deadlocks in all of the above", "")
+    deadlocks.values = {
+        name: [d.value("select deadlocks from pg_stat_database where datname = current_database()")]
+        for name, d in databases.items()
+    }
     assert_exact(databases["ours"])
-    return figures
+    return [*figures, hot, deadlocks]
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def seconds(work: Callable[[], object]) -> float:
+    """How long a piece of work takes."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
@@ -139,8 +189,8 @@ def bulk(databases: Mapping[str, Database], rows: int) -> list[Figure]:
     for name in ("floor", "ours"):
         feed = databases[name].value("select count(*) from bench.feed")
         take = min(rows, feed)
-        figure.values[name] = [_seconds(partial(databases[name].execute, sql, [max(1, rows // take), take]))]
-    figure.values["ours"][0] += _seconds(partial(databases["ours"].execute, "call entity_stats.fold_pending()"))
+        figure.values[name] = [seconds(partial(databases[name].execute, sql, [max(1, rows // take), take]))]
+    figure.values["ours"][0] += seconds(partial(databases["ours"].execute, "call entity_stats.fold_pending()"))
     assert_exact(databases["ours"])
     return [figure]
 
@@ -161,7 +211,7 @@ def one_beside_many(databases: Mapping[str, Database], rows: int) -> list[Figure
             thread.start()
             slowest = 0.0
             while thread.is_alive():
-                slowest = max(slowest, _seconds(partial(session.execute, one)))
+                slowest = max(slowest, seconds(partial(session.execute, one)))
             other.close()
         figure.values[name] = [1000 * slowest]
     databases["ours"].execute("call entity_stats.fold_pending()")
@@ -186,36 +236,28 @@ def prices(databases: Mapping[str, Database], transactions: int) -> list[Figure]
                 session.execute(update, key)
 
     for name in ("floor", "ours"):
-        figure.values[name] = [_seconds(partial(run, databases[name]))]
+        figure.values[name] = [seconds(partial(run, databases[name]))]
     assert_exact(databases["ours"])
     return [figure]
 
 
-def backfill(bench: Bench, rounds: int) -> list[Figure]:
-    """From an empty cache to a full one: ours, and the four phases with the index in place."""
-    figure = Figure(f"backfill of {bench.rows:,} killmails", "s")
-    for _ in range(rounds):
-        ours = bench.clone("backfill")
-        ours.load(SQL / "deploy.sql")
-        figure.values.setdefault("ours", []).append(_seconds(partial(ours.execute, "call entity_stats.backfill()")))
-        assert_exact(ours)
-        ours.close()
-        theirs = bench.clone("backfill")
-        theirs.load(SQL / "3_cache" / "entity_stats_cache.sql", HERE / "four_phases.sql")
-        figure.values.setdefault("four-phases", []).append(
-            _seconds(partial(theirs.execute, "call baseline.backfill()"))
-        )
-        theirs.close()
-    return [figure]
-
-
-def size(databases: Mapping[str, Database]) -> list[Figure]:
-    """Bytes per entity, table and indexes, after the write path's inserts and a vacuum."""
-    figure = Figure("cache per entity, after the inserts above", "bytes")
-    tables = {"ours": "public.entity_stats_cache", "statement-trigger": "baseline.entity_stats_cache"}
-    for name, table in tables.items():
-        if name in databases:
-            databases[name].execute(f"vacuum {table}")
-            size = databases[name].value(f"select pg_total_relation_size('{table}') / count(*)::float8 from {table}")
-            figure.values[name] = [size]
+def beside_pending(databases: Mapping[str, Database], rows: int, seconds: float) -> list[Figure]:
+    """Single inserts of one client before and while many facts are pending, each of which takes a pending one along."""
+    figure = Figure(f"single-row insert, 1 client, {rows:,} facts pending: median", "ms")
+    ours = databases["ours"]
+    feed = ours.value("select count(*) from bench.feed")
+    take = min(rows, feed)
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "one.sql"
+        script.write_text(insert(1, feed))
+        figure.values["nothing pending"] = [pgbench(ours, script, 1, seconds).median]
+        with ours.connect() as session:
+            session.execute("set entity_stats.fold = 'deferred'")
+            session.execute(
+                f"insert into public.killmails select nextval('bench.id'), \"killmailTime\", {COLUMNS} "
+                "from bench.feed cross join generate_series(1, %s) where n <= %s",
+                [max(1, rows // take), take],
+            )
+        figure.values["ours"] = [pgbench(ours, script, 1, seconds).median]
+    assert_exact(ours)
     return [figure]

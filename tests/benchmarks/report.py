@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,58 @@ def table(results: dict[str, Any]) -> str:
     for row in results["figures"]:
         first = next(iter(row["variants"].values()))["median"]
         for name, v in row["variants"].items():
+            ratio = f"{v['median'] / first:.2f}" if first else ""
             lines.append(
                 f"| {row['what']} | {name} | {number(v['median'])} ({number(v['min'])} - {number(v['max'])}) "
-                f"| {row['unit']} | {v['median'] / first:.2f} | {v['failed']} |"
+                f"| {row['unit']} | {ratio} | {v['failed']} |"
             )
+    return "\n".join(lines) + "\n"
+
+
+@dataclass
+class Target:
+    """A ratio that must hold: of ours to another variant in the figure that begins so, at most or at least."""
+
+    figure: str
+    against: str
+    most: float | None = None
+    least: float | None = None
+
+
+TARGETS = (
+    Target("single-row insert, 1 client: median", "floor", most=1.4),
+    Target("single-row insert, 8 clients", "floor", least=0.55),
+    Target("3 x 20 rows per transaction, 8 clients", "floor", least=0.12),
+    Target("3 x 20 rows per transaction, 8 clients", "statement-trigger", least=3),
+    Target("100-row insert, 8 clients", "floor", least=0.08),
+    Target("100-row insert, 8 clients", "statement-trigger", least=1),
+    Target("3 x 20 rows, 8 clients, deferred fold", "floor", least=0.25),
+    Target("100-row insert, 8 clients, deferred fold", "floor", least=0.25),
+    Target("one statement of ", "floor", most=6),
+    Target("10,000 price updates", "floor", most=1.5),
+    Target("single-row insert, 1 client, ", "nothing pending", most=1.2),
+    Target("backfill of ", "four-phases", most=1 / 3),
+    Target("single-row insert, 50/s, during the backfill: p99", "four-phases", most=1),
+    Target("one night's cleanup", "nightly recalculation", most=1 / 20),
+    Target("cache per entity after a simulated week", "specification", most=1.1),
+)
+
+
+def targets(results: dict[str, Any]) -> str:
+    """What the project promises itself, as a Markdown table: a ratio of medians, and whether it holds."""
+    lines = ["| what | ours against | must be | is | |", "|---|---|---|---|---|"]
+    for target in TARGETS:
+        for row in results["figures"]:
+            variants = row["variants"]
+            against = next((name for name in variants if name.startswith(target.against)), None)
+            if row["what"].startswith(target.figure) and "ours" in variants and against:
+                ratio = variants["ours"]["median"] / variants[against]["median"]
+                met = ratio <= target.most if target.most else ratio >= (target.least or 0)
+                bound = f"at most {target.most:.3g}" if target.most else f"at least {target.least:.3g}"
+                lines.append(
+                    f"| {row['what']} | {against} | {bound} | {ratio:.3g} | {'met' if met else '**missed**'} |"
+                )
+                break
     return "\n".join(lines) + "\n"
 
 
@@ -40,7 +89,15 @@ def page(results: dict[str, Any], source: str, notes: str) -> str:
     """The documentation page."""
     machine = "\n".join(f"- {name}: {value}" for name, value in results["machine"].items())
     return (
-        INTRODUCTION.format(json=source) + notes + "\n## Machine\n\n" + machine + "\n\n## Figures\n\n" + table(results)
+        INTRODUCTION.format(json=source)
+        + "## Targets\n\n"
+        + targets(results)
+        + "\n"
+        + notes
+        + "\n## Machine\n\n"
+        + machine
+        + "\n\n## Figures\n\n"
+        + table(results)
     )
 
 
