@@ -140,7 +140,7 @@ def incidents(context: Any) -> Iterator[Incident]:
     if isinstance(error, ClaimsBroken):
         for offence in error.offences:
             claim = offence.check.claim
-            yield Incident(claim, f"{claim} does not hold: {offence.count:,} rows", rows(offence), every_run=True)
+            yield Incident(claim, f"{claim} does not hold: {offence.rows}", rows(offence), every_run=True)
         return
     text = code(str(error or "The task was ended from outside, or its process died."))
     if isinstance(error, DatabaseUnreachable):
@@ -162,7 +162,7 @@ def rows(offence: Offence) -> str:
     # A row that is wider than a message is told downwards.
     tall = "\n".join(f"{name}: {value}" for name, value in sample[0].items())
     grid = next((grid for grid in grids if len(grid) <= LONGEST_TABLE), tall)
-    return f"{_cut(offence.check.text, LONGEST_TEXT)}\n\n{offence.count:,} rows, for example:\n{code(grid)}"
+    return f"{_cut(offence.check.text, LONGEST_TEXT)}\n\n{offence.rows}, for example:\n{code(grid)}"
 
 
 def code(text: str) -> str:

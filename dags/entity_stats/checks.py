@@ -43,7 +43,7 @@ class CheckOperator(SqlOperator):
             self.log.info("The claim holds: %s", self.check.claim)
         elif self.check.severity == "warn":
             self.log.warning("%s", offence)
-            raise AirflowSkipException(f"{offence.count:,} rows to look at")
+            raise AirflowSkipException(f"{offence.rows} to look at")
         else:
             raise ClaimsBroken(offence)
 

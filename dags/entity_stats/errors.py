@@ -36,8 +36,13 @@ class Offence:
     count: int
     sample: Sequence[Row]
 
+    @property
+    def rows(self) -> str:
+        """How many rows, in words."""
+        return "1 row" if self.count == 1 else f"{self.count:,} rows"
+
     def __str__(self) -> str:
-        first = f"{self.count:,} rows" if self.count <= SHOWN else f"the first {SHOWN} of {self.count:,} rows"
+        first = self.rows if self.count <= SHOWN else f"the first {SHOWN} of {self.rows}"
         return f"The claim {self.check.claim} does not hold.\n{self.check.text}\n{first}:\n{table(self.sample[:SHOWN])}"
 
 
