@@ -38,6 +38,9 @@ def fail_a_claim(database: Database) -> None:
         "values (%s, 'windows_are_nested', 'fail', 1, %s, '1 s')",
         [run, json.dumps(rows)],
     )
+    database.execute(
+        "select entity_stats.record_check(%s, 'dead_rows_are_few', 'warn', 1, %s, '1 s')", [run, '[{"dead": 12345}]']
+    )
     database.execute("select entity_stats.finish_run(%s, 'failure')", [run])
 
 
@@ -113,12 +116,19 @@ def test_failing_claim_is_shown_with_its_rows(
     fail_a_claim(ready)
     point(ready)
     frame = open_nav(page, airflow)
-    frame.locator("#failed a").click()
+    frame.locator("#failed a", has_text="windows_are_nested").click()
     claim = frame.locator("#claim-windows_are_nested")
     expect(claim).to_be_in_viewport()
     expect(claim.locator("tbody tr")).to_have_count(1)
     expect(claim.locator("tbody")).to_contain_text("99003581")
     expect(claim).to_contain_text("What to do:")
+
+    # A warning lies closed until somebody wants to see it.
+    warning = frame.locator("#claim-dead_rows_are_few")
+    expect(warning).to_be_hidden()
+    frame.locator("#failed a", has_text="dead_rows_are_few").click()
+    expect(warning).to_be_in_viewport()
+    expect(warning).to_contain_text("12345")
 
 
 def test_look_up(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:

@@ -44,10 +44,10 @@
                 const answer = await fetch(window.location.href, { cache: "no-store" });
                 if (answer.ok || answer.status === 422) {
                     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-                    const open = [...main.querySelectorAll("details")].map((details) => details.open);
+                    const open = new Map([...main.querySelectorAll("details")].map((details) => [details.id, details.open]));
                     main.replaceChildren(...fresh.querySelector("main").childNodes);
                     main.dataset.refresh = fresh.querySelector("main").dataset.refresh;
-                    main.querySelectorAll("details").forEach((details, place) => { details.open = open[place] ?? details.open; });
+                    main.querySelectorAll("details").forEach((details) => { details.open = open.get(details.id) ?? details.open; });
                     document.querySelector("header").replaceWith(fresh.querySelector("header"));
                 }
             } catch (error) {
