@@ -262,15 +262,15 @@ def test_a_claim_that_does_not_hold_is_told_once(killboard: Site) -> None:
     assert tasks["recheck"] == "success"
     assert database.oracle() == []
 
-    title = f"{CLAIM} does not hold: 1 rows"
+    title = f"{CLAIM} does not hold: 1 row"
     meaning, _, advice = read_check(site.repository.claim).text.partition("What to do: ")
     for text in site.told(title, f"Solved: {title}", LATE):
         words = " ".join(re.sub("<[^>]*>", " ", text).split())
         for part in (
             " ".join(meaning.split()),
             f"What to do: {' '.join(advice.split())}",
-            "1 rows, for example:",
-            f"entityId: {entity} entityType: character lastKillTime: ",  # too wide a row for a table
+            "1 row, for example:",
+            f"entityType: character entityId: {entity} period: 90d ",  # too wide a row for a table
             f"Run: {CLEANUP}, manual__",
             f"Task: verify.{CLAIM}",
             f"Log: {site.airflow.url}/dags/{CLEANUP}/runs/manual__",
