@@ -44,7 +44,7 @@ PERIODS = ("14d", "30d", "90d")
 
 DEADLINE = timedelta(hours=2)
 
-AGE_DOC = """One task per window: moves its cutoff forward, 500 killmails per transaction, and subtracts what has left.
+AGE_DOC = """One task per window: moves its cutoff forward, 200 killmails per transaction, and subtracts what has left.
 
 A task ends skipped while a rebuild is running: the windows stand still until that has finished."""
 

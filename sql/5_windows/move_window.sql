@@ -8,7 +8,7 @@ set plan_cache_mode = force_custom_plan
 set jit = off
 as $$
 declare
-    most constant integer := 500; -- killmails per step: the gate is closed for tens of milliseconds
+    most constant integer := 200; -- killmails per step: the gate is closed for some tens of milliseconds
     old_cutoff timestamptz;
     new_cutoff timestamptz := target;
     steps bigint;
@@ -104,4 +104,4 @@ end
 $$;
 
 comment on function entity_stats.move_window(text, timestamptz, boolean) is
-'Moves the cutoff of one window towards target by about 500 killmails, under the gate; returns how many killmails left (or came back), null when it is there, or beyond unless back allows to go back (a rebuild).';
+'Moves the cutoff of one window towards target by about 200 killmails, under the gate; returns how many killmails left (or came back), null when it is there, or beyond unless back allows to go back (a rebuild).';

@@ -85,7 +85,7 @@ def by_departures(bench: Bench, rounds: int) -> list[Figure]:
 def by_history(bench: Bench, rounds: int) -> Figure:
     """The same killmails leave the windows of a world with a tenth of the history, and of the whole one."""
     departures = min(bench.rows, 1_000_000) // 100
-    figure = Figure(f"cleanup, {departures:,} killmails leave the windows", "s")
+    figure = Figure(f"cleanup, {departures:,} killmails leave the windows, by history", "s")
     worlds: dict[str, Database] = {}
     for history in ("half a year", "5 years"):
         database = bench.clone(f"history_{len(worlds)}")

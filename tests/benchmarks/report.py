@@ -14,7 +14,8 @@ rounds on one server and the same killmails; medians, with the smallest and larg
 After every benchmark the oracle (`tests/oracle.sql`) and `entity_stats.differences()` found nothing.
 
 Baselines (their SQL is in `tests/benchmarks/`): *floor* has no trigger; *row-trigger* is the specification's, six upserts
-per killmail; *statement-trigger* is one sorted upsert per statement, at once; *four-phases* is the specification's backfill.
+per killmail; *statement-trigger* is one sorted upsert per statement, at once; *four-phases* is the specification's backfill;
+*nightly recalculation* is its cleanup, at its best (`nightly_recalculation.sql`): a sample of its batches, extrapolated.
 
 """
 
