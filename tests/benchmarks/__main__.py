@@ -9,7 +9,8 @@ import argparse
 import datetime
 import os
 import platform
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +29,28 @@ def run(
     begun = datetime.datetime.now(datetime.UTC)
     load = os.getloadavg()[0]
     with EmbeddedServer(durable=durable, settings=SETTINGS) as server:
+        figures: list[measure.Figure] = []
+
+        def note(step: str, more: Iterable[measure.Figure] = ()) -> None:
+            print(f"{datetime.datetime.now(datetime.UTC) - begun}  {step}", file=sys.stderr, flush=True)
+            figures.extend(more)
+
         bench = Bench(server, rows, feed)
-        figures = filling.backfill(bench, min(rounds, 3))
-        figures += filling.ingest_meanwhile(bench)
-        figures += filling.week(bench)
-        figures += cleanup.cleanup(bench, rounds, min(rows, 1_000_000))
+        note(f"{rows:,} killmails generated")
+        note("backfill", filling.backfill(bench, min(rounds, 3)))
+        note("ingest during the backfill", filling.ingest_meanwhile(bench))
+        note("simulated week", filling.week(bench))
+        note("cleanup", cleanup.cleanup(bench, rounds, min(rows, 1_000_000)))
         databases = bench.variants()
-        figures += measure.write_path(databases, feed, rounds, seconds, clients)
-        figures += measure.prices(databases, min(10_000, rows // 2))
-        figures += measure.one_beside_many(databases, min(100_000, feed))
-        figures += measure.bulk(databases, bulk)
-        figures += measure.beside_pending(databases, bulk, seconds)
-        figures += filling.materialized_views(databases)
+        note(f"{', '.join(databases)} filled")
+        note("write path", measure.write_path(databases, feed, rounds, seconds, clients))
+        note("price updates", measure.prices(databases, min(10_000, rows // 2)))
+        note("one beside many", measure.one_beside_many(databases, min(100_000, feed)))
+        note("bulk load", measure.bulk(databases, bulk))
+        note("inserts beside pending facts", measure.beside_pending(databases, bulk, seconds))
+        note("materialized views", filling.materialized_views(databases))
         if soak:
-            figures += filling.soak(databases, feed, soak)
+            note("soak", filling.soak(databases, feed, soak))
         version = databases["ours"].value("select version()")
         for database in databases.values():
             database.close()
