@@ -21,7 +21,7 @@ PARALLEL := -n 2 --dist loadfile
 
 .PHONY: help
 help: ## List the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo '  Variables: PG=16|18  PG_BIN=DIR  ROWS=N  CSV=FILE  AS_OF=TIME  PORT=N  ARGS=pytest-arguments  PYTHON=python3.12'
 
@@ -46,6 +46,10 @@ test: lint ## Lint, then all tests on the embedded server
 test-pg: $(STAMP) ## The same tests on a real server's binaries: make test-pg PG_BIN=/usr/lib/postgresql/15/bin
 	@[ -n "$${PG_BIN:-}" ] || { echo 'Say which server: make test-pg PG_BIN=/usr/lib/postgresql/15/bin' >&2; exit 2; }
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+.PHONY: test-scheduler
+test-scheduler: $(STAMP) ## The DAGs from a Git bundle under a real scheduler: alerts by webhook and mail, runs that are ended
+	$(BIN)/python -m pytest tests/scheduler $(ARGS)
 
 .PHONY: test-ui
 test-ui: $(STAMP) ## The page in the Airflow UI, looked at by Chromium (apt-get install chromium)

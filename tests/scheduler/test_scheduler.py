@@ -1,6 +1,6 @@
 """A real scheduler runs the DAGs from a Git bundle: what chat and mailbox receive, and which SQL a run keeps.
 
-One Airflow serves all tests; together they take about a minute and a half, most of it Airflow's own.
+`make test-scheduler` runs it; `make test` leaves it out: one Airflow serves all tests, but it takes them minutes.
 """
 
 from __future__ import annotations
