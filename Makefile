@@ -28,10 +28,10 @@ help: ## List the commands
 .PHONY: venv
 venv: $(STAMP) ## Install everything into .venv
 
-$(STAMP): requirements.txt tests/requirements.txt constraints.txt
+$(STAMP): requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}: choose another with make PYTHON=...")'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt --requirement tests/requirements.txt --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt --constraint constraints.txt
 	@touch $@
 
 .PHONY: demo
@@ -117,7 +117,7 @@ lock: ## Renew constraints.txt from requirements.txt
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
-	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header requirements.txt tests/requirements.txt tests/executors/requirements.txt --output-file constraints.txt
+	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header requirements.txt tests/executors/requirements.txt --output-file constraints.txt
 	rm -rf $(VENV)-lock
 
 .PHONY: clean

@@ -187,3 +187,16 @@ def test_airflow_has_the_page(installed: Installed) -> None:
 def test_the_backfill_waits_for_a_scheduler(installed: Installed, killboard: Database) -> None:
     assert installed.runs == [["entity_stats_backfill", "queued"]]
     assert installed.database == killboard.name
+
+
+def test_a_site_installs_a_part_of_what_is_pinned() -> None:
+    """dags/requirements.txt names what requirements.txt has under Airflow, and constraints.txt pins each."""
+    names, direct, pinned = (
+        {
+            line.partition("==")[0].partition("[")[0].lower()
+            for line in (ROOT / file).read_text().splitlines()
+            if line[:1].isalnum()
+        }
+        for file in ("dags/requirements.txt", "requirements.txt", "constraints.txt")
+    )
+    assert names < direct <= pinned
