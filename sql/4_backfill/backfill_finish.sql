@@ -329,6 +329,7 @@ declare
     written bigint;
     total bigint := 0;
     seen bigint;
+    waiting bigint;
     first_build boolean;
 begin
     if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
@@ -353,6 +354,15 @@ begin
         commit;
     end if;
 
+    -- Every range looks through what is pending: let that be little. What is parked from here on may come as fast as it is folded.
+    select count(*) into waiting from entity_stats.parked;
+    while not first_build and waiting > 0 loop
+        exit when entity_stats.fold_parked(500, begun) is null;
+        commit;
+        waiting := waiting - 1;
+    end loop;
+    commit;
+
     loop
         seen := entity_stats.absorb_some(1000);
         commit;
@@ -363,12 +373,6 @@ begin
         raise exception 'another session has finished the backfill'
             using errcode = 'lock_not_available', hint = 'Look at entity_stats.status().';
     end if;
-    commit;
-
-    -- Every range looks through what is pending: let that be little.
-    while not first_build and entity_stats.fold_parked(500, begun) is not null loop
-        commit;
-    end loop;
     commit;
 
     loop
