@@ -300,9 +300,12 @@ def test_crash(own_server: EmbeddedServer, crash: str) -> None:
         if crash == "server":
             own_server.restart("immediate")
         else:
+            bystander = site.connect()
             os.kill(unfinished.info.backend_pid, signal.SIGKILL)
-            with pytest.raises(psycopg.OperationalError):
-                unfinished.execute("select 1")
+            with pytest.raises(
+                psycopg.OperationalError
+            ):  # ends when the server has noticed: until then it takes sessions
+                bystander.execute("select pg_sleep(60)")
             wait_until_up(own_server)
         assert pending(site) == before
         assert site.value("select count(*) from entity_stats.ticket") == 0
