@@ -33,14 +33,15 @@ def open_nav(page: Page, airflow: AirflowServer) -> FrameLocator:
 def fail_a_claim(database: Database) -> None:
     run = database.value("select entity_stats.start_run('verification')")
     rows = [{"entityId": 99003581, "entityType": "alliance", "kills14d": 9, "kills30d": 5}]
-    database.execute(
-        "insert into entity_stats.check_run (run, claim, severity, offending, sample, duration) "
-        "values (%s, 'windows_are_nested', 'fail', 1, %s, '1 s')",
-        [run, json.dumps(rows)],
-    )
-    database.execute(
-        "select entity_stats.record_check(%s, 'dead_rows_are_few', 'warn', 1, %s, '1 s')", [run, '[{"dead": 12345}]']
-    )
+    for claim, severity, sample in (
+        ("windows_are_nested", "fail", rows),
+        ("dead_rows_are_few", "warn", [{"dead": 12345}]),
+    ):
+        database.execute(
+            "insert into entity_stats.check_run (run, claim, severity, offending, sample, duration) "
+            "values (%s, %s, %s, 1, %s, '1 s')",
+            [run, claim, severity, json.dumps(sample)],
+        )
     database.execute("select entity_stats.finish_run(%s, 'failure')", [run])
 
 
