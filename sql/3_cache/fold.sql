@@ -4,6 +4,7 @@ returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_bitmapscan = off -- would look at all facts of a big transaction before it takes the first
 set jit = off
 set plan_cache_mode = force_generic_plan -- planned once per session: planning takes longer than a small fold
 as $$
