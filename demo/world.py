@@ -377,7 +377,7 @@ def interruptible() -> Iterator[None]:
     def interrupt(_kind: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    kinds = (signal.SIGTERM, signal.SIGHUP)
+    kinds = [kind for kind in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(kind) != signal.SIG_IGN]  # nohup's
     before = [signal.signal(kind, interrupt) for kind in kinds]
     try:
         yield

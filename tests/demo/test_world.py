@@ -110,7 +110,7 @@ def test_an_interrupted_demo_leaves_nothing() -> None:
             assert demo.stdout
             assert "PostgreSQL runs on port" in demo.stdout.readline()
             assert list(folder.iterdir()) != before
-            demo.send_signal(signal.SIGINT)
+            demo.send_signal(signal.SIGTERM)  # like Ctrl-C, which programs started in the background ignore
             _, said = demo.communicate(timeout=60)
         assert demo.returncode == 130
         assert "Interrupted" in said
