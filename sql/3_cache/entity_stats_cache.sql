@@ -45,7 +45,7 @@ create table if not exists public.entity_stats_cache (
     "updatedAt" timestamp not null default (now() at time zone 'UTC'),
 
     primary key ("entityId", "entityType")
-) with (fillfactor = 80);
+) with (fillfactor = 95);
 
 comment on table public.entity_stats_cache is 'Kill and loss statistics per entity: all-time and for the windows of entity_stats.time_window. Written by entity_stats.merge() only.';
 comment on column public.entity_stats_cache."lastKillTime" is 'Newest kill, UTC.';

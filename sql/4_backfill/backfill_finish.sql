@@ -1,29 +1,12 @@
 -- The finish: adds what the phases have not seen, writes the truth to the cache, and declares it ready.
 -- A first build loads the staging into the empty cache, which nobody folds into yet, and then the facts that the phases have
 -- not seen. A rebuild compares: range by range it writes what a ready cache lacks.
-create or replace function entity_stats.staged_totals(of_periods integer)
-returns setof entity_stats.delta
-language sql stable
-begin atomic
-    select
-        s."entityType", s."entityId", of_periods as periods, sum(s.kills)::bigint as kills, sum(s.losses)::bigint as losses,
-        sum(s."iskDestroyed") as "iskDestroyed", sum(s."iskLost") as "iskLost",
-        sum(s."soloKills")::bigint as "soloKills", sum(s."soloLosses")::bigint as "soloLosses",
-        sum(s."npcKills")::bigint as "npcKills", sum(s."npcLosses")::bigint as "npcLosses",
-        max(s."lastKillTime") as "lastKillTime", max(s."lastLossTime") as "lastLossTime",
-        null::timestamp as "staleKillTime", null::timestamp as "staleLossTime"
-    from entity_stats.staged as s
-    where s.periods = of_periods
-    group by s."entityType", s."entityId";
-end;
-
-comment on function entity_stats.staged_totals(integer) is 'The staging of one period, summed per entity. Inlined into the calling query.';
-
 create or replace function entity_stats.load_staged()
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_hashagg = off
 set work_mem = '256MB'
 as $$
 declare
@@ -40,55 +23,53 @@ begin
         return null;
     end if;
 
-    -- Joined in full: a killmail may have come after all-time was read and before the windows were.
+    -- Summed in the order of the key: one sort serves the sums and the insert.
     insert into public.entity_stats_cache
     select
-        "entityId",
-        "entityType",
-        coalesce(ever.kills, 0) as "killsAll",
-        coalesce(ever.losses, 0) as "lossesAll",
-        coalesce(ever."iskDestroyed", 0) as "iskDestroyedAll",
-        coalesce(ever."iskLost", 0) as "iskLostAll",
-        coalesce(ever."soloKills", 0) as "soloKillsAll",
-        coalesce(ever."soloLosses", 0) as "soloLossesAll",
-        coalesce(ever."npcKills", 0) as "npcKillsAll",
-        coalesce(ever."npcLosses", 0) as "npcLossesAll",
-        coalesce(quarter.kills, 0) as "kills90d",
-        coalesce(quarter.losses, 0) as "losses90d",
-        coalesce(quarter."iskDestroyed", 0) as "iskDestroyed90d",
-        coalesce(quarter."iskLost", 0) as "iskLost90d",
-        coalesce(quarter."soloKills", 0) as "soloKills90d",
-        coalesce(quarter."soloLosses", 0) as "soloLosses90d",
-        coalesce(quarter."npcKills", 0) as "npcKills90d",
-        coalesce(quarter."npcLosses", 0) as "npcLosses90d",
-        coalesce(month.kills, 0) as "kills30d",
-        coalesce(month.losses, 0) as "losses30d",
-        coalesce(month."iskDestroyed", 0) as "iskDestroyed30d",
-        coalesce(month."iskLost", 0) as "iskLost30d",
-        coalesce(month."soloKills", 0) as "soloKills30d",
-        coalesce(month."soloLosses", 0) as "soloLosses30d",
-        coalesce(month."npcKills", 0) as "npcKills30d",
-        coalesce(month."npcLosses", 0) as "npcLosses30d",
-        coalesce(fortnight.kills, 0) as "kills14d",
-        coalesce(fortnight.losses, 0) as "losses14d",
-        coalesce(fortnight."iskDestroyed", 0) as "iskDestroyed14d",
-        coalesce(fortnight."iskLost", 0) as "iskLost14d",
-        coalesce(fortnight."soloKills", 0) as "soloKills14d",
-        coalesce(fortnight."soloLosses", 0) as "soloLosses14d",
-        coalesce(fortnight."npcKills", 0) as "npcKills14d",
-        coalesce(fortnight."npcLosses", 0) as "npcLosses14d",
-        ever."lastKillTime",
-        ever."lastLossTime",
+        s."entityId",
+        s."entityType",
+        coalesce(sum(s."kills") filter (where s.periods = 1), 0)::bigint as "killsAll",
+        coalesce(sum(s."losses") filter (where s.periods = 1), 0)::bigint as "lossesAll",
+        coalesce(sum(s."iskDestroyed") filter (where s.periods = 1), 0) as "iskDestroyedAll",
+        coalesce(sum(s."iskLost") filter (where s.periods = 1), 0) as "iskLostAll",
+        coalesce(sum(s."soloKills") filter (where s.periods = 1), 0)::bigint as "soloKillsAll",
+        coalesce(sum(s."soloLosses") filter (where s.periods = 1), 0)::bigint as "soloLossesAll",
+        coalesce(sum(s."npcKills") filter (where s.periods = 1), 0)::bigint as "npcKillsAll",
+        coalesce(sum(s."npcLosses") filter (where s.periods = 1), 0)::bigint as "npcLossesAll",
+        coalesce(sum(s."kills") filter (where s.periods = 2), 0)::bigint as "kills90d",
+        coalesce(sum(s."losses") filter (where s.periods = 2), 0)::bigint as "losses90d",
+        coalesce(sum(s."iskDestroyed") filter (where s.periods = 2), 0) as "iskDestroyed90d",
+        coalesce(sum(s."iskLost") filter (where s.periods = 2), 0) as "iskLost90d",
+        coalesce(sum(s."soloKills") filter (where s.periods = 2), 0)::bigint as "soloKills90d",
+        coalesce(sum(s."soloLosses") filter (where s.periods = 2), 0)::bigint as "soloLosses90d",
+        coalesce(sum(s."npcKills") filter (where s.periods = 2), 0)::bigint as "npcKills90d",
+        coalesce(sum(s."npcLosses") filter (where s.periods = 2), 0)::bigint as "npcLosses90d",
+        coalesce(sum(s."kills") filter (where s.periods = 4), 0)::bigint as "kills30d",
+        coalesce(sum(s."losses") filter (where s.periods = 4), 0)::bigint as "losses30d",
+        coalesce(sum(s."iskDestroyed") filter (where s.periods = 4), 0) as "iskDestroyed30d",
+        coalesce(sum(s."iskLost") filter (where s.periods = 4), 0) as "iskLost30d",
+        coalesce(sum(s."soloKills") filter (where s.periods = 4), 0)::bigint as "soloKills30d",
+        coalesce(sum(s."soloLosses") filter (where s.periods = 4), 0)::bigint as "soloLosses30d",
+        coalesce(sum(s."npcKills") filter (where s.periods = 4), 0)::bigint as "npcKills30d",
+        coalesce(sum(s."npcLosses") filter (where s.periods = 4), 0)::bigint as "npcLosses30d",
+        coalesce(sum(s."kills") filter (where s.periods = 8), 0)::bigint as "kills14d",
+        coalesce(sum(s."losses") filter (where s.periods = 8), 0)::bigint as "losses14d",
+        coalesce(sum(s."iskDestroyed") filter (where s.periods = 8), 0) as "iskDestroyed14d",
+        coalesce(sum(s."iskLost") filter (where s.periods = 8), 0) as "iskLost14d",
+        coalesce(sum(s."soloKills") filter (where s.periods = 8), 0)::bigint as "soloKills14d",
+        coalesce(sum(s."soloLosses") filter (where s.periods = 8), 0)::bigint as "soloLosses14d",
+        coalesce(sum(s."npcKills") filter (where s.periods = 8), 0)::bigint as "npcKills14d",
+        coalesce(sum(s."npcLosses") filter (where s.periods = 8), 0)::bigint as "npcLosses14d",
+        max(s."lastKillTime") as "lastKillTime",
+        max(s."lastLossTime") as "lastLossTime",
         now() at time zone 'UTC' as "updatedAt"
-    from entity_stats.staged_totals(1) as ever
-    full join entity_stats.staged_totals(2) as quarter using ("entityType", "entityId") -- noqa: ST07
-    full join entity_stats.staged_totals(4) as month using ("entityType", "entityId") -- noqa: ST07
-    full join entity_stats.staged_totals(8) as fortnight using ("entityType", "entityId") -- noqa: ST07
-    order by "entityId", "entityType";
+    from entity_stats.staged as s
+    group by s."entityId", s."entityType"
+    order by s."entityId", s."entityType";
 
     get diagnostics loaded = row_count;
 
-    analyze public.entity_stats_cache;
+    analyze public.entity_stats_cache ("entityId", "entityType"); -- what plans look at
     perform entity_stats.file_cache();
     truncate entity_stats.staged;
     update entity_stats.state as s set "finishedTo" = 9223372036854775807;

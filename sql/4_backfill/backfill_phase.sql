@@ -106,13 +106,10 @@ begin
         end if;
     end loop;
 
-    select count(*) into entities
-    from (
-        select distinct s."entityId"
-        from entity_stats.staged as s
-        inner join entity_stats.time_window as w on s.periods = w.bit
-        where w.period = backfill_phase.period and s."entityType" = backfill_phase.entity_type
-    ) as e;
+    select count(distinct s."entityId") into entities
+    from entity_stats.staged as s
+    inner join entity_stats.time_window as w on s.periods = w.bit
+    where w.period = backfill_phase.period and s."entityType" = backfill_phase.entity_type;
 
     raise notice 'Backfilled % %s (%) in % ms',
         pg_catalog.to_char(entities, 'FM999,999,999,990'),
