@@ -34,7 +34,7 @@ comment on function entity_stats.isk(real) is
 comment on function entity_stats.isk(numeric) is
 'Exact value in ISK, two decimals, of a NUMERIC value; 0 for null and non-finite values.';
 
--- Sums of bigint are exact and take half the time of sums of numeric: who sums ISK sums cents, and isk where there are none.
+-- Sums of bigint are exact and take half the time of sums of numeric: who sums ISK sums cents, and isk() where there are none.
 create or replace function entity_stats.cents(value real)
 returns bigint
 language sql immutable parallel safe

@@ -6,34 +6,34 @@ returns table (
     "entityId" bigint,
     attacker boolean,
     "killmailTime" timestamptz,
-    isk numeric,
+    cents bigint,
+    "iskBeyondCents" numeric,
     solo boolean,
-    npc boolean,
-    cents bigint
+    npc boolean
 )
 language sql stable parallel safe
 begin atomic
-    select 'character' as "entityType", k."topAttackerCharacterId" as "entityId", true as attacker, k."killmailTime", k.isk, k.solo, k.npc, k.cents
+    select 'character' as "entityType", k."topAttackerCharacterId" as "entityId", true as attacker, k."killmailTime", k.cents, k."iskBeyondCents", k.solo, k.npc
     from entity_stats.killmail as k
     where k."topAttackerCharacterId" <> 0
     union all
-    select 'character', k."victimCharacterId", false, k."killmailTime", k.isk, k.solo, k.npc, k.cents
+    select 'character', k."victimCharacterId", false, k."killmailTime", k.cents, k."iskBeyondCents", k.solo, k.npc
     from entity_stats.killmail as k
     where k."victimCharacterId" <> 0
     union all
-    select 'corporation', k."topAttackerCorporationId", true, k."killmailTime", k.isk, k.solo, k.npc, k.cents
+    select 'corporation', k."topAttackerCorporationId", true, k."killmailTime", k.cents, k."iskBeyondCents", k.solo, k.npc
     from entity_stats.killmail as k
     where k."topAttackerCorporationId" <> 0
     union all
-    select 'corporation', k."victimCorporationId", false, k."killmailTime", k.isk, k.solo, k.npc, k.cents
+    select 'corporation', k."victimCorporationId", false, k."killmailTime", k.cents, k."iskBeyondCents", k.solo, k.npc
     from entity_stats.killmail as k
     where k."victimCorporationId" <> 0
     union all
-    select 'alliance', k."topAttackerAllianceId", true, k."killmailTime", k.isk, k.solo, k.npc, k.cents
+    select 'alliance', k."topAttackerAllianceId", true, k."killmailTime", k.cents, k."iskBeyondCents", k.solo, k.npc
     from entity_stats.killmail as k
     where k."topAttackerAllianceId" <> 0
     union all
-    select 'alliance', k."victimAllianceId", false, k."killmailTime", k.isk, k.solo, k.npc, k.cents
+    select 'alliance', k."victimAllianceId", false, k."killmailTime", k.cents, k."iskBeyondCents", k.solo, k.npc
     from entity_stats.killmail as k
     where k."victimAllianceId" <> 0;
 end;

@@ -11,13 +11,19 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from demo.server import EmbeddedServer
 from tests.benchmarks import cleanup, filling, measure, report
-from tests.benchmarks.worlds import Bench
-from tests.database import ROOT
+from tests.benchmarks.worlds import YEARS, Bench, assert_exact
+from tests.database import ROOT, Database
+
+#: Backfills of the whole world, and those that tell what parallel workers do, of a tenth of it.
+LARGE = ("four-phases", "four-phases, no index but the key", "ours", "ours, one session")
+SMALL = ("ours, one session", "ours, one session, no parallel workers")
 
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
 
@@ -35,22 +41,27 @@ def run(
             print(f"{datetime.datetime.now(datetime.UTC) - begun}  {step}", file=sys.stderr, flush=True)
             figures.extend(more)
 
-        bench = Bench(server, rows, feed)
-        note(f"{rows:,} killmails generated")
-        note("backfill", filling.backfill(bench, min(rounds, 3)))
-        note("ingest during the backfill", filling.ingest_meanwhile(bench))
-        note("simulated week", filling.week(bench))
-        note("cleanup", cleanup.cleanup(bench, rounds, min(rows, 1_000_000)))
-        databases = bench.variants()
-        note(f"{', '.join(databases)} filled")
+        fewer = max(rows // 10, min(rows // 2, 20_000))
+        with ThreadPoolExecutor() as pool:
+            [bench, small] = pool.map(partial(Bench, server), (rows, fewer), (feed, feed), ("world", "small"))
+        note(f"{rows:,} and {fewer:,} killmails generated")
+        note("backfill", filling.backfill(bench, rounds if rows < 1_000_000 else 1, LARGE))
+        note("backfill, parallel workers", filling.backfill(small, rounds, SMALL))
+        figures.append(filling.projected(figures, (small, bench), 90_000_000))
+        note("ingest during the backfill", filling.ingest_meanwhile(small))
+        note("simulated week", filling.week(small))
+        note("cleanup", cleanup.cleanup(small, rounds, fewer))
+        note("materialized views", filling.materialized_views(small))
+        databases = bench.variants(Database(server, "ours"), Database(server, "baseline"))
         note("write path", measure.write_path(databases, feed, rounds, seconds, clients))
         note("price updates", measure.prices(databases, min(10_000, rows // 2)))
         note("one beside many", measure.one_beside_many(databases, min(100_000, feed)))
         note("bulk load", measure.bulk(databases, bulk))
         note("inserts beside pending facts", measure.beside_pending(databases, bulk, seconds))
-        note("materialized views", filling.materialized_views(databases))
         if soak:
             note("soak", filling.soak(databases, feed, soak))
+        assert_exact(databases["ours"])
+        note("compared with the oracle")
         version = databases["ours"].value("select version()")
         for database in databases.values():
             database.close()
@@ -61,7 +72,7 @@ def run(
             "load before and after": f"{load:.1f} and {os.getloadavg()[0]:.1f}: above 1, others used the machine too",
             "server": version,
             "settings": f"{SETTINGS}, fsync {'on' if durable else 'off'}",
-            "killmails": f"{rows:,} of {5} years; inserts from {feed:,} of the last 6 hours",
+            "killmails": f"{rows:,} of {YEARS} years, for some {fewer:,}; inserts from {feed:,} of the last 6 hours",
             "rounds": f"{rounds} of {seconds} s",
         },
         "figures": [figure.row() for figure in figures],
@@ -84,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--page", type=Path, help="also write the documentation page, e.g. docs/performance.md")
     given = parser.parse_args(arguments)
     if given.quick:
-        given.rows, given.feed, given.rounds, given.seconds, given.bulk = 200_000, 100_000, 3, 2, 100_000
+        given.rows, given.feed, given.rounds, given.seconds, given.bulk = 100_000, 50_000, 1, 2, 50_000
     results = run(
         given.rows, given.feed, given.rounds, given.seconds, given.clients, given.bulk, given.soak, given.durable
     )

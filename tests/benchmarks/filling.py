@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import statistics
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 
 from tests.benchmarks.measure import Figure, Run, insert, pgbench, seconds, wal
 from tests.benchmarks.worlds import HERE, Bench, assert_exact
@@ -26,77 +31,116 @@ create index on baseline.entity_stats_cache ("lastLossTime");
 """
 
 
-def _ours(bench: Bench, parallel: bool) -> Database:
-    database = bench.clone("filling")
+def _ours(bench: Bench, name: str = "filling", workers: int | None = None) -> Database:
+    database = bench.clone(name)
     database.load(SQL / "deploy.sql")
-    if not parallel:
-        database.execute("alter database filling set max_parallel_workers_per_gather = 0")
+    if workers is not None:
+        database.execute(f'alter database "{name}" set max_parallel_workers_per_gather = {workers}')
         database.close()
     return database
 
 
-def _theirs(bench: Bench, indexes: bool) -> Database:
-    database = bench.clone("filling")
+def _theirs(bench: Bench, name: str = "filling", indexes: str = "") -> Database:
+    database = bench.clone(name)
     database.load(SQL / "3_cache" / "entity_stats_cache.sql", HERE / "four_phases.sql")
     if indexes:
-        database.execute(INDEXES)
+        database.execute(indexes)
     return database
 
 
-def _fill_ours(database: Database) -> dict[str, float]:
-    """The steps of entity_stats.backfill(), and the seconds that each takes."""
-    steps = {"begin": "call entity_stats.backfill_begin()"}
-    for period in PERIODS:
-        for kind in TYPES:
-            steps[f"{period}, {kind}"] = f"call entity_stats.backfill_phase('{period}', '{kind}')"
-    steps["finish"] = "call entity_stats.backfill_finish()"
-    return {step: seconds(partial(database.execute, call)) for step, call in steps.items()}
+@dataclass
+class Filling:
+    """What a backfill took: seconds in all and by step, and MB of the largest of its backends, shared buffers included."""
+
+    total: float
+    steps: dict[str, float] = field(default_factory=dict)
+    memory: float = 0
 
 
-def _fill_theirs(database: Database) -> dict[str, float]:
-    return {"all": seconds(partial(database.execute, "call baseline.backfill()"))}
+def _fill_ours(database: Database, sessions: int) -> Filling:
+    """What the DAG runs, with one or three tasks at a time: the phases of a period may run side by side."""
+    steps: dict[str, float] = {}
+    others = [Database(database.server, database.name) for _ in range(sessions)]
+    idle: SimpleQueue[Database] = SimpleQueue()
+    for other in others:
+        idle.put(other)
+
+    def step(name: str, call: str) -> None:
+        session = idle.get()
+        steps[name] = seconds(partial(session.execute, call))
+        idle.put(session)
+
+    begun = time.perf_counter()
+    step("begin", "call entity_stats.backfill_begin()")
+    with ThreadPoolExecutor(sessions) as pool:
+        for period in PERIODS:
+            calls = [(f"{period}, {kind}", f"call entity_stats.backfill_phase('{period}', '{kind}')") for kind in TYPES]
+            list(pool.map(lambda call: step(*call), calls))
+    step("finish", "call entity_stats.backfill_finish()")
+    total = time.perf_counter() - begun
+    memory = max(_peak(other) for other in others)
+    for other in others:
+        other.close()
+    return Filling(total, steps, memory)
 
 
-#: Variant -> how to make its database, how to fill its cache.
-VARIANTS: dict[str, tuple[Callable[[Bench], Database], Callable[[Database], dict[str, float]]]] = {
-    "four-phases": (partial(_theirs, indexes=True), _fill_theirs),
-    "four-phases, no index but the key": (partial(_theirs, indexes=False), _fill_theirs),
-    "ours": (partial(_ours, parallel=True), _fill_ours),
-    "ours, no parallel workers": (partial(_ours, parallel=False), _fill_ours),
+def _fill_theirs(database: Database) -> Filling:
+    return Filling(seconds(partial(database.execute, "call baseline.backfill()")), memory=_peak(database))
+
+
+def _peak(database: Database) -> float:
+    status = Path(f"/proc/{database.value('select pg_backend_pid()')}/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+#: Variant -> how to make its database, how to fill its cache. The databases "baseline" and "ours" stay.
+VARIANTS: dict[str, tuple[Callable[[Bench], Database], Callable[[Database], Filling]]] = {
+    "four-phases": (partial(_theirs, indexes=INDEXES), _fill_theirs),
+    "four-phases, no index but the key": (partial(_theirs, name="baseline"), _fill_theirs),
+    "ours": (partial(_ours, name="ours"), partial(_fill_ours, sessions=3)),
+    "ours, one session": (_ours, partial(_fill_ours, sessions=1)),
+    "ours, one session, no parallel workers": (partial(_ours, workers=0), partial(_fill_ours, sessions=1)),
 }
 
 
-def backfill(bench: Bench, rounds: int) -> list[Figure]:
+def backfill(bench: Bench, rounds: int, variants: Sequence[str] = tuple(VARIANTS)) -> list[Figure]:
     """From an empty cache to a full one."""
-    figure = Figure(f"backfill of {bench.rows:,} killmails", "s")
-    written = Figure(f"backfill of {bench.rows:,} killmails: WAL", "MB")
-    spilled = Figure(f"backfill of {bench.rows:,} killmails: temporary files", "MB")
-    memory = Figure(f"backfill of {bench.rows:,} killmails: peak memory of its backend, shared buffers included", "MB")
-    phases = Figure(f"backfill of {bench.rows:,} killmails: its steps", "s")
+    what = f"backfill of {bench.rows:,} killmails"
+    figure = Figure(what, "s")
+    written, spilled = Figure(f"{what}: WAL", "MB"), Figure(f"{what}: temporary files", "MB")
+    memory = Figure(f"{what}: peak memory of a backend, shared buffers included", "MB")
+    phases = Figure(f"{what}: its steps, those of a period side by side", "s")
     for _ in range(rounds):
-        for name, (make, fill) in VARIANTS.items():
+        for name in random.sample(variants, len(variants)):
+            make, fill = VARIANTS[name]
             database = make(bench)
             position = wal(database)
-            took = fill(database)
-            figure.values.setdefault(name, []).append(sum(took.values()))
+            filling = fill(database)
+            figure.values.setdefault(name, []).append(filling.total)
             if name == "ours":
-                for step, time in took.items():
-                    phases.values.setdefault(step, []).append(time)
+                for step, took in filling.steps.items():
+                    phases.values.setdefault(step, []).append(took)
             written.values.setdefault(name, []).append((wal(database) - position) / 1e6)
-            pid = database.value("select pg_backend_pid()")
-            memory.values.setdefault(name, []).append(_peak(pid))
+            memory.values.setdefault(name, []).append(filling.memory)
             database.close()  # a backend reports what it spilled at its end
             temporary = "select temp_bytes / 1e6::float8 from pg_stat_database where datname = current_database()"
             spilled.values.setdefault(name, []).append(database.value(temporary))
-            if name.startswith("ours"):
-                assert_exact(database)
             database.close()
-    return [figure, phases, written, spilled, memory]
+    for each in (figure, written, spilled, memory):
+        each.values = {name: each.values[name] for name in variants}
+    phases.values = dict(sorted(phases.values.items(), key=lambda step: (step[0] != "begin", step[0] == "finish")))
+    return [each for each in (figure, phases, written, spilled, memory) if each.values]
 
 
-def _peak(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+def projected(figures: Sequence[Figure], worlds: Sequence[Bench], killmails: int) -> Figure:
+    """The backfill of a larger world by one session, if each further killmail costs what it costs between the two that were measured."""
+    times = {figure.what: figure.values for figure in figures}
+    [less, more] = [
+        statistics.median(times[f"backfill of {world.rows:,} killmails"]["ours, one session"]) for world in worlds
+    ]
+    each = (more - less) / (worlds[1].rows - worlds[0].rows)
+    what = f"backfill of {killmails:,} killmails, projected from {worlds[0].rows:,} and {worlds[1].rows:,}"
+    return Figure(what, "min", {"ours": [(more + each * (killmails - worlds[1].rows)) / 60]})
 
 
 def ingest_meanwhile(bench: Bench) -> list[Figure]:
@@ -110,8 +154,8 @@ def ingest_meanwhile(bench: Bench) -> list[Figure]:
         run = pgbench(idle, script, 2, 10 if bench.rows > 100_000 else 0, rate=RATE)
         median.values["floor, idle"], p99.values["floor, idle"] = [run.median], [run.p99]
         idle.close()
-        for name in ("four-phases", "ours"):
-            make, fill = VARIANTS[name]
+        for name, variant in (("four-phases", "four-phases"), ("ours", "ours, one session")):
+            make, fill = VARIANTS[variant]
             database = make(bench)
             worker = Database(bench.server, database.name)
             with ThreadPoolExecutor() as pool:
@@ -130,25 +174,28 @@ def ingest_meanwhile(bench: Bench) -> list[Figure]:
     return [median, p99]
 
 
-def materialized_views(databases: dict[str, Database]) -> list[Figure]:
+def materialized_views(bench: Bench) -> list[Figure]:
     """What keeping materialized views fresh takes: everything, every time."""
-    figure = Figure("REFRESH MATERIALIZED VIEW CONCURRENTLY, one per entity type", "s")
-    ours = databases["ours"]
-    ours.execute("create schema matview")
+    figure = Figure(f"REFRESH MATERIALIZED VIEW CONCURRENTLY, one per entity type, {bench.rows:,} killmails", "s")
+    database = _ours(bench)
+    database.execute("create schema matview")
     for kind in TYPES:
-        ours.execute(f"create materialized view matview.{kind} as select * from public.{kind}_stats")
-        ours.execute(f'create unique index on matview.{kind} ("entityId", period)')
+        database.execute(f"create materialized view matview.{kind} as select * from public.{kind}_stats")
+        database.execute(f'create unique index on matview.{kind} ("entityId", period)')
     figure.values["matview"] = [
-        sum(seconds(partial(ours.execute, f"refresh materialized view concurrently matview.{kind}")) for kind in TYPES)
+        sum(
+            seconds(partial(database.execute, f"refresh materialized view concurrently matview.{kind}"))
+            for kind in TYPES
+        )
     ]
-    ours.execute("drop schema matview cascade")
+    database.close()
     return [figure]
 
 
 def week(bench: Bench) -> list[Figure]:
     """Bytes per entity after seven days of ingest and seven cleanups, beside the specification's table with the same rows."""
     figure = Figure("cache per entity after a simulated week, table and indexes", "bytes")
-    database = _ours(bench, parallel=True)
+    database = _ours(bench)
     database.execute("""delete from public.killmails where "killmailTime" >= now() - interval '168 hours'""")
     database.execute("call entity_stats.backfill(as_of => now() - interval '168 hours')")
     daily = max(20, bench.rows // (5 * 365))
@@ -196,5 +243,4 @@ def soak(databases: dict[str, Database], feed: int, seconds: float, rate: float 
             if name != "between":
                 median.values[name], p99.values[name] = [run.median], [run.p99]
                 size.values[name] = [ours.value(total)]
-    assert_exact(ours)
     return [median, p99, size]

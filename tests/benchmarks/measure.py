@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.worlds import assert_exact
 from tests.database import Database
 
 COLUMNS = (
@@ -155,6 +154,8 @@ def write_path(databases: Mapping[str, Database], feed: int, rounds: int, second
                         bytes_ = wal(database) - position
                         rows = database.value("select count(*) from public.killmails") - before
                         written.values[name] = [bytes_ / rows]
+            for figure in (throughput, median, p99, written):
+                figure.values = {name: figure.values[name] for name in variants}
             figures += [throughput, median, p99, written]
             variants["ours"].execute("call entity_stats.fold_pending()")
     hot = Figure("updates of the cache that were HOT", "%")
@@ -168,7 +169,6 @@ def write_path(databases: Mapping[str, Database], feed: int, rounds: int, second
         name: [d.value("select deadlocks from pg_stat_database where datname = current_database()")]
         for name, d in databases.items()
     }
-    assert_exact(databases["ours"])
     return [*figures, hot, deadlocks]
 
 
@@ -191,7 +191,6 @@ def bulk(databases: Mapping[str, Database], rows: int) -> list[Figure]:
         take = min(rows, feed)
         figure.values[name] = [seconds(partial(databases[name].execute, sql, [max(1, rows // take), take]))]
     figure.values["ours"][0] += seconds(partial(databases["ours"].execute, "call entity_stats.fold_pending()"))
-    assert_exact(databases["ours"])
     return [figure]
 
 
@@ -215,7 +214,6 @@ def one_beside_many(databases: Mapping[str, Database], rows: int) -> list[Figure
             other.close()
         figure.values[name] = [1000 * slowest]
     databases["ours"].execute("call entity_stats.fold_pending()")
-    assert_exact(databases["ours"])
     return [figure]
 
 
@@ -237,7 +235,6 @@ def prices(databases: Mapping[str, Database], transactions: int) -> list[Figure]
             [transactions],
         )
         figure.values[name] = [seconds(partial(run, databases[name], ids))]
-    assert_exact(databases["ours"])
     return [figure]
 
 
@@ -259,5 +256,4 @@ def beside_pending(databases: Mapping[str, Database], rows: int, seconds: float)
                 [max(1, rows // take), take],
             )
         figure.values["ours"] = [pgbench(ours, script, 1, seconds).median]
-    assert_exact(ours)
     return [figure]

@@ -1,13 +1,5 @@
 -- Baseline row-trigger: what the specification describes. Every inserted killmail updates six cache rows, in the order of
 -- its roles, at once. The cache is the specification's table with its primary key and nothing else.
-create schema baseline;
-
-create table baseline.entity_stats_cache (like public.entity_stats_cache including defaults);
-
-alter table baseline.entity_stats_cache add primary key ("entityId", "entityType");
-
-comment on table baseline.entity_stats_cache is 'The specification''s cache table: the columns of ours, fillfactor 100.';
-
 create function baseline.count_killmail(
     entity_id bigint, entity_type text, attacker boolean, at_time timestamptz, value numeric, is_solo boolean, is_npc boolean
 )

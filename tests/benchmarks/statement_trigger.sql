@@ -1,13 +1,5 @@
 -- Baseline statement-trigger: one aggregate and one upsert sorted by key per INSERT, at once. What an experienced engineer
 -- would make of the row trigger.
-create schema baseline;
-
-create table baseline.entity_stats_cache (like public.entity_stats_cache including defaults);
-
-alter table baseline.entity_stats_cache add primary key ("entityId", "entityType");
-
-comment on table baseline.entity_stats_cache is 'The specification''s cache table: the columns of ours, fillfactor 100.';
-
 create function baseline.on_insert()
 returns trigger
 language plpgsql

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import psycopg
 
 from demo.server import EmbeddedServer
-from tests.database import ROOT, SQL, Database
+from tests.database import SQL, Database
 
 HERE = Path(__file__).parent
-
-#: What has its own database; floor has no trigger at all.
-VARIANTS = ("floor", "ours", "statement-trigger", "row-trigger")
 
 #: Years of killmails, of which the windows are the end.
 YEARS = 5
@@ -37,45 +34,40 @@ class Bench:
         server: a running server; its durability decides what a COMMIT costs.
         rows: killmails of the past.
         feed: killmails to insert from.
+        name: of the database that the others are cloned from.
     """
 
-    def __init__(self, server: EmbeddedServer, rows: int, feed: int) -> None:
+    def __init__(self, server: EmbeddedServer, rows: int, feed: int, name: str = "world") -> None:
         self.server = server
         self.rows = rows
         self.feed = feed
-        world = Database(server, "world")
+        self.name = name
+        world = Database(server, name)
         with closing(psycopg.connect(server.conninfo(), autocommit=True)) as session:
-            session.execute("create database world")
+            session.execute(f"create database {name}")
         world.load(SQL / "sample" / "killmails.sql", SQL / "sample" / "generate_killmails.sql")
         world.execute(f"select sample.generate_killmails({rows}, now() - interval '{YEARS} years', now())")
         world.execute(FEED.format(rows=feed))
         world.execute("vacuum analyze")
         world.close()
 
-    def clone(self, name: str) -> Database:
-        """A database with the killmails and nothing else, replacing one of that name."""
+    def clone(self, name: str, template: str | None = None) -> Database:
+        """A database with the killmails, or a copy of the template, replacing one of that name."""
         with closing(psycopg.connect(self.server.conninfo(), autocommit=True)) as session:
             session.execute(f'drop database if exists "{name}" with (force)')
-            session.execute(f'create database "{name}" template world strategy file_copy')
+            session.execute(f'create database "{name}" template "{template or self.name}" strategy file_copy')
         return Database(self.server, name)
 
-    def variants(self, names: Sequence[str] = VARIANTS) -> dict[str, Database]:
-        """A database per variant, its cache filled."""
-        return {name: self.variant(name) for name in names}
-
-    def variant(self, name: str) -> Database:
-        """One database, its cache filled by the variant's own backfill."""
-        database = self.clone(name)
-        if name == "ours":
-            database.load(SQL / "deploy.sql")
-            database.execute("call entity_stats.backfill()")
-            database.execute("vacuum analyze public.entity_stats_cache")
-        elif name != "floor":
-            database.load(SQL / "3_cache" / "entity_stats_cache.sql", HERE / f"{name.replace('-', '_')}.sql")
-            database.load(HERE / "four_phases.sql")
-            database.execute("call baseline.backfill()")
-            database.execute("vacuum analyze baseline.entity_stats_cache")
-        return database
+    def variants(self, ours: Database, baseline: Database) -> dict[str, Database]:
+        """A database per variant, from two whose caches have been filled: with ours, and by the baseline's backfill."""
+        ours.execute("vacuum analyze public.entity_stats_cache")
+        baseline.execute("vacuum analyze baseline.entity_stats_cache")
+        baseline.close()
+        variants = {"floor": self.clone("floor"), "ours": ours}
+        for name in ("statement-trigger", "row-trigger"):
+            variants[name] = self.clone(name, template=baseline.name)
+            variants[name].load(HERE / f"{name.replace('-', '_')}.sql")
+        return variants
 
 
 def assert_exact(database: Database) -> None:
@@ -85,9 +77,9 @@ def assert_exact(database: Database) -> None:
         RuntimeError: the cache is wrong: no figure of this run counts.
     """
     database.execute("call entity_stats.fold_pending()")
-    wrong = database.oracle() or database.fetch("select * from entity_stats.differences()")
+    other = Database(database.server, database.name)
+    with ThreadPoolExecutor(1) as pool, closing(other):
+        differences = pool.submit(other.fetch, "select * from entity_stats.differences()")
+        wrong = database.oracle() + differences.result()
     if wrong:
         raise RuntimeError(f"the cache is wrong after the benchmark: {wrong[:5]}")
-
-
-__all__ = ["ROOT", "VARIANTS", "Bench", "assert_exact"]
