@@ -3,7 +3,8 @@
     python -m docs.read_api            write the page
     python -m docs.read_api --check    exit status 1 when the page is not what would be written
 
-The text around the reference is docs/read-api.in.md; `{reference}` stands for the reference.
+The text around the reference is docs/read-api.in.md; `{reference}` stands for the reference, `{measured}` for what
+`make bench-reads` has written.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from demo.server import EmbeddedServer
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "read-api.md"
+MEASURED = HERE / "benchmarks" / "reads.md"
 FRAME = HERE / "read-api.in.md"
 SQL = HERE.parent / "sql"
 
@@ -79,7 +81,9 @@ def reference(session: psycopg.Connection[tuple[str, ...]]) -> str:
 
 def page(session: psycopg.Connection[tuple[str, ...]]) -> str:
     """The whole page, from a database with everything deployed."""
-    return FRAME.read_text().replace("{reference}", reference(session))
+    return (
+        FRAME.read_text().replace("{reference}", reference(session)).replace("{measured}", MEASURED.read_text().strip())
+    )
 
 
 def main(arguments: list[str]) -> int:

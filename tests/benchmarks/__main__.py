@@ -1,6 +1,6 @@
 """`python -m tests.benchmarks`: measures, checks that the cache is exact, writes results and the documentation page.
 
---quick is a small run; without it, --rows decides. --page writes docs/performance.md as well.
+--quick is a small run; without it, --rows decides. Results are printed, and kept where --output says.
 """
 
 from __future__ import annotations
@@ -19,22 +19,18 @@ from typing import Any
 from demo.server import EmbeddedServer
 from tests.benchmarks import cleanup, filling, measure, report
 from tests.benchmarks.worlds import YEARS, Bench, assert_exact
-from tests.database import ROOT, Database
+from tests.database import Database
 
 #: Backfills of the whole world, and those that tell what parallel workers do, of a tenth of it.
 LARGE = ("four-phases", "four-phases, no index but the key", "ours", "ours, one session")
 SMALL = ("ours, one session", "ours, one session, no parallel workers")
 
-SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
 
-
-def run(
-    rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: int, soak: float, durable: bool
-) -> dict[str, Any]:
+def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: int, durable: bool) -> dict[str, Any]:
     """Measure everything once; sizes in killmails, seconds per pgbench run. Raises if the cache is not exact."""
     begun = datetime.datetime.now(datetime.UTC)
     load = os.getloadavg()[0]
-    with EmbeddedServer(durable=durable, settings=SETTINGS) as server:
+    with EmbeddedServer(durable=durable, settings=report.SETTINGS) as server:
         figures: list[measure.Figure] = []
 
         def note(step: str, more: Iterable[measure.Figure] = ()) -> None:
@@ -58,8 +54,6 @@ def run(
         note("one beside many", measure.one_beside_many(databases, min(100_000, feed)))
         note("bulk load", measure.bulk(databases, bulk))
         note("inserts beside pending facts", measure.beside_pending(databases, bulk, seconds))
-        if soak:
-            note("soak", filling.soak(databases, feed, soak))
         assert_exact(databases["ours"])
         note("compared with the oracle")
         version = databases["ours"].value("select version()")
@@ -71,7 +65,7 @@ def run(
             "processor": f"{os.cpu_count()} cores, {platform.machine()}",
             "load before and after": f"{load:.1f} and {os.getloadavg()[0]:.1f}: above 1, others used the machine too",
             "server": version,
-            "settings": f"{SETTINGS}, fsync {'on' if durable else 'off'}",
+            "settings": f"{report.SETTINGS}, fsync {'on' if durable else 'off'}",
             "killmails": f"{rows:,} of {YEARS} years, for some {fewer:,}; inserts from {feed:,} of the last 6 hours",
             "rounds": f"{rounds} of {seconds} s",
         },
@@ -82,28 +76,22 @@ def run(
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="tests.benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="200,000 killmails, short rounds")
+    parser.add_argument("--quick", action="store_true", help="100,000 killmails, short rounds")
     parser.add_argument("--rows", type=int, default=5_000_000, help="killmails of the past")
     parser.add_argument("--feed", type=int, default=200_000, help="killmails to insert from")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=5, help="length of a pgbench run")
+    parser.add_argument("--seconds", type=float, default=4, help="length of a pgbench run")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--bulk", type=int, default=1_000_000, help="killmails of the bulk load")
-    parser.add_argument("--soak", type=float, default=0, help="seconds of a steady load of 500 killmails/s; 0: none")
     parser.add_argument("--durable", action=argparse.BooleanOptionalAction, default=True, help="fsync")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
-    parser.add_argument("--page", type=Path, help="also write the documentation page, e.g. docs/performance.md")
+    parser.add_argument("--output", type=Path, help="folder of performance.md and benchmarks/, e.g. docs")
     given = parser.parse_args(arguments)
     if given.quick:
         given.rows, given.feed, given.rounds, given.seconds, given.bulk = 100_000, 50_000, 1, 2, 50_000
-    results = run(
-        given.rows, given.feed, given.rounds, given.seconds, given.clients, given.bulk, given.soak, given.durable
-    )
-    report.write(results, given.output)
-    if given.page:
-        notes = (Path(__file__).parent / "notes.md").read_text()
-        given.page.write_text(report.page(results, "docs/benchmarks/results.json", notes))
-    print(report.table(results))
+    results = run(given.rows, given.feed, given.rounds, given.seconds, given.clients, given.bulk, given.durable)
+    if given.output:
+        report.write(results, given.output)
+    print(report.targets(results), report.table(results), sep="\n")
 
 
 if __name__ == "__main__":

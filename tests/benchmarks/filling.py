@@ -219,28 +219,3 @@ def week(bench: Bench) -> list[Figure]:
     assert_exact(database)
     database.close()
     return [figure]
-
-
-def soak(databases: dict[str, Database], feed: int, seconds: float, rate: float = 500) -> list[Figure]:
-    """Latency and sizes in the first and last tenth of a long run at 500 killmails a second, autovacuum on."""
-    ours = databases["ours"]
-    what = f"soak, {rate:.0f} killmails/s for {seconds:.0f} s"
-    median, p99, size = (
-        Figure(f"{what}: median", "ms"),
-        Figure(f"{what}: p99", "ms"),
-        Figure(f"{what}: cache and ledger", "MB"),
-    )
-    total = "select (pg_total_relation_size('public.entity_stats_cache') + pg_total_relation_size('entity_stats.ledger')) / 1e6::float8"
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "five.sql"
-        script.write_text(insert(5, feed))
-        for name, length in (
-            ("first tenth", seconds / 10),
-            ("between", seconds * 8 / 10),
-            ("last tenth", seconds / 10),
-        ):
-            run = pgbench(ours, script, 8, length, rate=rate / 5)
-            if name != "between":
-                median.values[name], p99.values[name] = [run.median], [run.p99]
-                size.values[name] = [ours.value(total)]
-    return [median, p99, size]

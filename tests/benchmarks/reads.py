@@ -1,18 +1,22 @@
-"""What reads cost: all kinds interleaved in one run, first alone, then by 8 readers while 50 killmails a second are written.
+"""What reads cost: all kinds interleaved by one reader, then those of pages by 8 readers while 50 killmails a second are written.
 
-    python -m tests.benchmarks.reads [KILLMAILS] [SECONDS]     default: 5,000,000 and 60
+    python -m tests.benchmarks.reads [KILLMAILS] [SECONDS] [--output FILE]     default: 5,000,000 and 60
 
 Prints Markdown. Medians of kinds that ran side by side compare on a busy machine too; milliseconds do not.
 """
 
 from __future__ import annotations
 
+import argparse
+import datetime
+import os
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -20,8 +24,11 @@ import psycopg
 from demo.server import EmbeddedServer
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
-READERS = 8
-RATE = 50
+#: Readers, what they read per second, and killmails that arrive meanwhile, per second.
+READERS, READS_PER_SECOND, RATE = 8, 1000, 50
+
+#: Killmails of a day, as the game has them: the history is as long as that makes it.
+DAILY = 12_000
 
 #: Kind of read -> weight and script. The generator numbers characters by rank; every rank below 10,000 occurs.
 CHARACTER = "\\set rank random(1, 10000)\n\\set id 90000000 + :rank * 3141593 % 7999993\n"
@@ -47,6 +54,7 @@ READS = {
         2,
         "select * from get_top_entities_by_efficiency_from_cache('character', 'all', 10, 100);",
     ),
+    "top 1000 by kills, 14d": (1, "select * from get_top_entities_by_kills_from_cache('character', '14d', 1000);"),
     "any window, 24 h": (2, CHARACTER + "select * from get_entity_stats_for_window(:id, 'character', '24 hours');"),
     "view, one character": (
         1,
@@ -54,6 +62,9 @@ READS = {
     ),
     "summary": (1, "select * from get_stats_cache_summary();"),
 }
+
+#: What pages ask for all the time.
+PAGES = list(READS)[:7]
 
 WRITE = """\\set n random(1, 50000)
 insert into killmails
@@ -68,12 +79,15 @@ where p.n = :n;
 
 
 def build(server: EmbeddedServer, killmails: int) -> None:
-    """Killmails of ten years, everything deployed, the cache ready."""
+    """Killmails, everything deployed, the cache ready."""
     files = sorted((SQL / "sample").glob("*.sql"), key=lambda file: (file.name != "killmails.sql", file.name))
     for file in files:
         _checked(server.psql("postgres", "--quiet", "-f", file))
     with psycopg.connect(server.conninfo(), autocommit=True) as session:
-        session.execute("select sample.generate_killmails(%s, now() - interval '10 years', now())", [killmails])
+        session.execute(
+            "select sample.generate_killmails(%s, now() - %s * interval '24 hours', now())",
+            [killmails, killmails / DAILY],
+        )
     _checked(server.psql("postgres", "--quiet", "-f", SQL / "deploy.sql"))
     with psycopg.connect(server.conninfo(), autocommit=True) as session:
         session.execute("call entity_stats.backfill()")
@@ -85,10 +99,17 @@ def build(server: EmbeddedServer, killmails: int) -> None:
         session.execute("alter table bench.pool add primary key (n); analyze bench.pool")
 
 
-def run(server: EmbeddedServer, folder: Path, readers: int, seconds: int, rate: int) -> dict[str, list[int]]:
-    """Microseconds of every read, by kind."""
+def run(
+    server: EmbeddedServer,
+    folder: Path,
+    kinds: Sequence[str],
+    readers: int,
+    seconds: int,
+    pace: tuple[int, int] | None = None,
+) -> dict[str, list[int]]:
+    """Microseconds of every read, by kind, waiting included; pace: reads and killmails per second, else reads without pause."""
     scripts: list[str | Path] = []
-    for number, (weight, script) in enumerate(READS.values()):
+    for number, (weight, script) in enumerate(READS[kind] for kind in kinds):
         file = folder / f"read{number}.sql"
         file.write_text(script + "\n")
         scripts += ["-f", f"{file}@{weight}"]
@@ -96,9 +117,11 @@ def run(server: EmbeddedServer, folder: Path, readers: int, seconds: int, rate: 
     common: list[str | Path] = [server.bin / "pgbench", "-n", "-M", "prepared", "-T", str(seconds)]
     where = [server.conninfo()]
     writer = None
-    if rate:
+    rate: list[str] = []
+    if pace:
+        rate = ["-R", str(pace[0])]
         writer = subprocess.Popen(
-            [*common, "-c", "2", "-R", str(rate), "-f", folder / "write.sql", *where],
+            [*common, "-c", "2", "-R", str(pace[1]), "-f", folder / "write.sql", *where],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -106,7 +129,7 @@ def run(server: EmbeddedServer, folder: Path, readers: int, seconds: int, rate: 
     prefix = folder / f"log{readers}"
     _checked(
         subprocess.run(
-            [*common, "-c", str(readers), "-j", "2", "-l", f"--log-prefix={prefix}", *scripts, *where],
+            [*common, "-c", str(readers), "-j", "2", *rate, "-l", f"--log-prefix={prefix}", *scripts, *where],
             capture_output=True,
             text=True,
             check=False,
@@ -116,7 +139,6 @@ def run(server: EmbeddedServer, folder: Path, readers: int, seconds: int, rate: 
         out, _ = writer.communicate()
         if writer.returncode != 0:
             raise RuntimeError(out)
-    kinds = list(READS)
     times: dict[str, list[int]] = defaultdict(list)
     for log in folder.glob(f"{prefix.name}.*"):
         for line in log.read_text().splitlines():
@@ -125,32 +147,50 @@ def run(server: EmbeddedServer, folder: Path, readers: int, seconds: int, rate: 
     return times
 
 
+def table(alone: dict[str, list[int]], busy: dict[str, list[int]]) -> str:
+    """Medians and 99th percentiles, and their ratios to the first kind, as a Markdown table."""
+    lines = [
+        f"| read | median, 1 reader | x raw | median, {READERS} readers: {READS_PER_SECOND} reads/s beside {RATE} killmails/s "
+        "| x raw | p99 | reads |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    first = next(iter(READS))
+    for kind in READS:
+        a = statistics.median(alone[kind])
+        line = f"| {kind} | {a / 1000:.3f} ms | {a / statistics.median(alone[first]):.2f} |"
+        if kind in busy:
+            b, p99 = statistics.median(busy[kind]), sorted(busy[kind])[int(len(busy[kind]) * 0.99)]
+            line += f" {b / 1000:.3f} ms | {b / statistics.median(busy[first]):.2f} | {p99 / 1000:.2f} ms | {len(busy[kind]):,} |"
+        lines.append(line if kind in busy else f"{line} | | | |")
+    return "\n".join(lines)
+
+
 def main(arguments: list[str]) -> int:
     """Build, measure, print; returns the exit status."""
-    killmails = int(arguments[0]) if arguments else 5_000_000
-    seconds = int(arguments[1]) if len(arguments) > 1 else 60
-    begun = time.monotonic()
+    parser = argparse.ArgumentParser(prog="tests.benchmarks.reads", description=__doc__)
+    parser.add_argument("killmails", type=int, nargs="?", default=5_000_000)
+    parser.add_argument("seconds", type=int, nargs="?", default=60)
+    parser.add_argument("--output", type=Path, help="write the Markdown to this file as well")
+    given = parser.parse_args(arguments)
+    load = os.getloadavg()[0]
     settings = {"shared_buffers": "1GB", "maintenance_work_mem": "512MB", "autovacuum_naptime": "10s"}
     with EmbeddedServer(durable=False, settings=settings) as server, tempfile.TemporaryDirectory() as name:
-        build(server, killmails)
+        build(server, given.killmails)
         with psycopg.connect(server.conninfo()) as session:
             [version, entities, size] = session.execute(
                 "select current_setting('server_version'), total, \"sizePretty\" from get_stats_cache_summary()"
             ).fetchone() or ("", 0, "")
-        print(f"{killmails:,} killmails, {entities:,} entities, cache {size}, PostgreSQL {version}, ", end="")
-        print(f"built in {time.monotonic() - begun:.0f} s")
-        alone = run(server, Path(name), 1, seconds, 0)
-        busy = run(server, Path(name), READERS, seconds, RATE)
-        print("\n| read | median alone | x raw | median, 8 readers + 50 killmails/s | x raw | p99 | reads |")
-        print("|---|---|---|---|---|---|---|")
-        first = next(iter(READS))
-        for kind in READS:
-            a, b = statistics.median(alone[kind]), statistics.median(busy[kind])
-            p99 = sorted(busy[kind])[int(len(busy[kind]) * 0.99)]
-            print(
-                f"| {kind} | {a / 1000:.3f} ms | {a / statistics.median(alone[first]):.2f} | {b / 1000:.3f} ms "
-                f"| {b / statistics.median(busy[first]):.2f} | {p99 / 1000:.2f} ms | {len(busy[kind]):,} |"
-            )
+        alone = run(server, Path(name), list(READS), 1, given.seconds)
+        busy = run(server, Path(name), PAGES, READERS, given.seconds, (READS_PER_SECOND, RATE))
+    text = (
+        f"{given.killmails:,} killmails of {given.killmails / DAILY:,.0f} days, {entities:,} entities, cache {size}; "
+        f"PostgreSQL {version}, {os.cpu_count()} cores, {platform.machine()}, load before {load:.1f}, "
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; pgbench with prepared statements.\n\n{table(alone, busy)}\n"
+    )
+    print(text)
+    if given.output:
+        given.output.parent.mkdir(parents=True, exist_ok=True)
+        given.output.write_text(text)
     return 0
 
 
