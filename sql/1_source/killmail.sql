@@ -16,11 +16,10 @@ begin
             entity_stats.isk(k."totalValue") as isk,
             coalesce(k.solo, false) as solo,
             coalesce(k.npc, false) as npc,
-            entity_stats.cents(k."totalValue") as cents,
-            case when entity_stats.cents(k."totalValue") is null then entity_stats.isk(k."totalValue") end as "iskBeyondCents"
+            entity_stats.cents(k."totalValue") as cents
         from public.killmails as k;
     end if;
 end
 $$;
 
-comment on view entity_stats.killmail is 'The committed killmails as the cache reads them: exact ISK, and the same as cents or, where those are null, as "iskBeyondCents"; flags without nulls.';
+comment on view entity_stats.killmail is 'The committed killmails as the cache reads them: exact ISK, in cents as well where that is exact, flags without nulls.';

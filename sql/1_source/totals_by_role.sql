@@ -22,7 +22,7 @@ begin
         p."entityId",
         p.attacker,
         count(*) as killmails,
-        coalesce(sum(p.cents), 0) * 0.01 + coalesce(sum(p."iskBeyondCents"), 0) as isk,
+        coalesce(sum(p.cents), 0) * 0.01 + coalesce(sum(p.isk), 0) as isk,
         count(*) filter (where p.solo) as solo,
         count(*) filter (where p.npc) as npc,
         max(p."killmailTime") at time zone 'UTC' as "lastTime"
