@@ -25,7 +25,7 @@ from demo.server import EmbeddedServer
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 #: Readers, what they read per second, and killmails that arrive meanwhile, per second.
-READERS, READS_PER_SECOND, RATE = 8, 200, 50
+READERS, READS_PER_SECOND, RATE = 8, 1000, 50
 
 #: Killmails of a day, as the game has them: the history is as long as that makes it.
 DAILY = 12_000
