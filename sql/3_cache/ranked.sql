@@ -100,9 +100,9 @@ language sql
 set search_path = pg_catalog, pg_temp
 begin atomic
     insert into entity_stats.ranked ("entityId", "entityType", periods, rank)
-    select c."entityId", c."entityType", c.periods, entity_stats.rank(c.kills, c."iskDestroyed", c."iskLost") as rank
-    from entity_stats.cached() as c
-    where c.kills >= 10;
+    select r."entityId", r."entityType", r.periods, r.rank
+    from entity_stats.ranks() as r
+    where r.rank > 0;
 end;
 
 comment on function entity_stats.file_cache() is 'Files the whole cache; the file must be empty, and the cache must have no other writer.';

@@ -179,7 +179,7 @@ def main(arguments: list[str]) -> int:
     """Build, measure, print; returns the exit status."""
     rows = int(arguments[0]) if arguments else 1_000_000
     load = os.getloadavg()[0]
-    with EmbeddedServer(settings={"shared_buffers": "1GB", "max_wal_size": "8GB"}) as server:
+    with EmbeddedServer(settings=report.SETTINGS) as server:
         figures = cleanup(Bench(server, rows, 100), 3, rows)
     results = {
         "machine": {"load before and after": f"{load:.1f} and {os.getloadavg()[0]:.1f}"},

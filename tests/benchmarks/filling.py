@@ -8,13 +8,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 
 from tests.benchmarks.measure import Figure, Run, insert, pgbench, seconds, wal
-from tests.benchmarks.worlds import HERE, Bench, assert_exact
+from tests.benchmarks.worlds import HERE, YEARS, Bench, assert_exact
 from tests.database import SQL, Database
 
 PERIODS = ("all", "90d", "30d", "14d")
@@ -50,42 +50,37 @@ def _theirs(bench: Bench, name: str = "filling", indexes: str = "") -> Database:
 
 @dataclass
 class Filling:
-    """What a backfill took: seconds in all and by step, and MB of the largest of its backends, shared buffers included."""
+    """What a backfill took: seconds, MB of the largest of its backends, shared buffers included, and seconds by step."""
 
     total: float
+    memory: float
     steps: dict[str, float] = field(default_factory=dict)
-    memory: float = 0
 
 
 def _fill_ours(database: Database, sessions: int) -> Filling:
     """What the DAG runs, with one or three tasks at a time: the phases of a period may run side by side."""
     steps: dict[str, float] = {}
-    others = [Database(database.server, database.name) for _ in range(sessions)]
-    idle: SimpleQueue[Database] = SimpleQueue()
-    for other in others:
-        idle.put(other)
+    peaks: list[float] = []
 
     def step(name: str, call: str) -> None:
-        session = idle.get()
-        steps[name] = seconds(partial(session.execute, call))
-        idle.put(session)
+        with closing(Database(database.server, database.name)) as session:
+            steps[name] = seconds(partial(session.execute, call))
+            peaks.append(_peak(session))
+
+    def phase(period: str, kind: str) -> None:
+        step(f"{period}, {kind}", f"call entity_stats.backfill_phase('{period}', '{kind}')")
 
     begun = time.perf_counter()
     step("begin", "call entity_stats.backfill_begin()")
     with ThreadPoolExecutor(sessions) as pool:
         for period in PERIODS:
-            calls = [(f"{period}, {kind}", f"call entity_stats.backfill_phase('{period}', '{kind}')") for kind in TYPES]
-            list(pool.map(lambda call: step(*call), calls))
+            list(pool.map(partial(phase, period), TYPES))
     step("finish", "call entity_stats.backfill_finish()")
-    total = time.perf_counter() - begun
-    memory = max(_peak(other) for other in others)
-    for other in others:
-        other.close()
-    return Filling(total, steps, memory)
+    return Filling(time.perf_counter() - begun, max(peaks), steps)
 
 
 def _fill_theirs(database: Database) -> Filling:
-    return Filling(seconds(partial(database.execute, "call baseline.backfill()")), memory=_peak(database))
+    return Filling(seconds(partial(database.execute, "call baseline.backfill()")), _peak(database))
 
 
 def _peak(database: Database) -> float:
@@ -198,7 +193,7 @@ def week(bench: Bench) -> list[Figure]:
     database = _ours(bench)
     database.execute("""delete from public.killmails where "killmailTime" >= now() - interval '168 hours'""")
     database.execute("call entity_stats.backfill(as_of => now() - interval '168 hours')")
-    daily = max(20, bench.rows // (5 * 365))
+    daily = max(20, bench.rows // (YEARS * 365))
     for day in range(7):
         with database.connect() as session:
             for batch in range(daily // 20):
