@@ -69,7 +69,7 @@ begin
     end if;
 
     if (select min(f."killmailTime") >= now_state.newest and min(f.weight) >= 0 from unnest(facts) as f) then
-        perform entity_stats.merge(fresh => facts);
+        perform entity_stats.merge(facts => facts);
     else
         perform entity_stats.merge(array(select d from entity_stats.deltas(facts) as d));
     end if;

@@ -1,6 +1,8 @@
 -- The only writer of the cache: applies deltas in one upsert in the one global key order, so that no two writers can deadlock.
 -- Alliances, the hottest rows, are locked last and so for the shortest time. It files the entities for the leaderboards, too.
-create or replace function entity_stats.merge(deltas entity_stats.delta[] default '{}', fresh entity_stats.ledger[] default '{}')
+create or replace function entity_stats.merge(
+    deltas entity_stats.delta[] default '{}', facts entity_stats.ledger[] default '{}', periods integer default 15
+)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -9,11 +11,12 @@ set enable_seqscan = off
 as $$
 declare
     written bigint;
-    ranks entity_stats.ranked [];
+    gone entity_stats.ranked [];
+    come entity_stats.ranked [];
     verify boolean;
 begin
     with added as materialized (
-        select s.* from entity_stats.summed(deltas, fresh) as s
+        select s.* from entity_stats.summed(deltas, facts, periods) as s
     ),
 
     merged as (
@@ -58,39 +61,65 @@ begin
             "lastKillTime" = greatest(c."lastKillTime", excluded."lastKillTime"),
             "lastLossTime" = greatest(c."lastLossTime", excluded."lastLossTime"),
             "updatedAt" = excluded."updatedAt"
-        returning c.*
+        returning
+            c."entityId", c."entityType",
+            c."killsAll", c."iskDestroyedAll", c."iskLostAll",
+            c."kills90d", c."iskDestroyed90d", c."iskLost90d",
+            c."kills30d", c."iskDestroyed30d", c."iskLost30d",
+            c."kills14d", c."iskDestroyed14d", c."iskLost14d"
+    ),
+
+    crossed as (
+        select r."entityId", r."entityType", r.periods, r.rank, r.old_rank
+        from (
+            select
+                p."entityId", p."entityType", p.periods,
+                entity_stats.rank(p.kills, p.destroyed, p.lost) as rank,
+                entity_stats.rank(p.kills - p.more_kills, p.destroyed - p.more_destroyed, p.lost - p.more_lost) as old_rank
+            from (
+                select
+                    m."entityId", m."entityType", b.periods,
+                    case b.periods when 1 then m."killsAll" when 2 then m."kills90d" when 4 then m."kills30d" else m."kills14d" end as kills,
+                    case b.periods when 1 then a."killsAll" when 2 then a."kills90d" when 4 then a."kills30d" else a."kills14d" end as more_kills,
+                    case b.periods when 1 then m."iskDestroyedAll" when 2 then m."iskDestroyed90d" when 4 then m."iskDestroyed30d" else m."iskDestroyed14d" end as destroyed,
+                    case b.periods when 1 then a."iskDestroyedAll" when 2 then a."iskDestroyed90d" when 4 then a."iskDestroyed30d" else a."iskDestroyed14d" end as more_destroyed,
+                    case b.periods when 1 then m."iskLostAll" when 2 then m."iskLost90d" when 4 then m."iskLost30d" else m."iskLost14d" end as lost,
+                    case b.periods when 1 then a."iskLostAll" when 2 then a."iskLost90d" when 4 then a."iskLost30d" else a."iskLost14d" end as more_lost
+                from merged as m
+                inner join added as a on m."entityId" = a."entityId" and m."entityType" = a."entityType"
+                cross join (values (1), (2), (4), (8)) as b (periods)
+                where m."killsAll" >= 10 or a."killsAll" < 0 -- the others are filed nowhere
+            ) as p
+            where p.kills >= 10 or p.kills - p.more_kills >= 10
+            offset 0 -- computes each rank once
+        ) as r
+        where r.rank <> r.old_rank
     )
 
     select
         (select count(*) from merged),
-        array(
-            select row(m."entityId", m."entityType", p.bit, entity_stats.rank(p.kills, p.destroyed, p.lost))::entity_stats.ranked
-            from merged as m
-            inner join added as a on m."entityId" = a."entityId" and m."entityType" = a."entityType"
-            cross join
-                lateral (
-                    values
-                        (1, m."killsAll", a."killsAll", m."iskDestroyedAll", a."iskDestroyedAll", m."iskLostAll", a."iskLostAll"),
-                        (2, m."kills90d", a."kills90d", m."iskDestroyed90d", a."iskDestroyed90d", m."iskLost90d", a."iskLost90d"),
-                        (4, m."kills30d", a."kills30d", m."iskDestroyed30d", a."iskDestroyed30d", m."iskLost30d", a."iskLost30d"),
-                        (8, m."kills14d", a."kills14d", m."iskDestroyed14d", a."iskDestroyed14d", m."iskLost14d", a."iskLost14d")
-                ) as p (bit, kills, more_kills, destroyed, more_destroyed, lost, more_lost)
-            where
-                greatest(p.kills, p.kills - p.more_kills) >= 10
-                and entity_stats.rank(p.kills, p.destroyed, p.lost)
-                <> entity_stats.rank(p.kills - p.more_kills, p.destroyed - p.more_destroyed, p.lost - p.more_lost)
-        )
-    into written, ranks;
+        array_agg(row(x."entityId", x."entityType", x.periods, x.old_rank)::entity_stats.ranked) filter (where x.old_rank > 0),
+        array_agg(row(x."entityId", x."entityType", x.periods, x.rank)::entity_stats.ranked) filter (where x.rank > 0)
+    into written, gone, come
+    from crossed as x;
 
-    if cardinality(ranks) > 0 then
-        perform entity_stats.file_ranks(ranks);
+    if gone is not null then
+        delete from entity_stats.ranked as r
+        using unnest(gone) as g
+        where r."entityType" = g."entityType" and r.periods = g.periods and r.rank = g.rank and r."entityId" = g."entityId";
+    end if;
+
+    if come is not null then
+        insert into entity_stats.ranked
+        select c.* from unnest(come) as c
+        on conflict do nothing; -- somebody else has written to the file: a check finds it, the fold must not fail
     end if;
 
     -- The newest killmail of an entity went: look for the one before it. A new statement, because only now are the rows
     -- locked: what was committed until here is seen, what comes later waits for us and raises the time itself.
     verify := exists (select from entity_stats.overtaking);
-    if verify and cardinality(fresh) > 0 then
-        deltas := deltas || array(select d from entity_stats.deltas(fresh) as d);
+    if verify and cardinality(facts) > 0 then
+        deltas := deltas || array(select d from entity_stats.deltas(facts) as d);
     end if;
     if cardinality(deltas) > 0 and (verify or exists (select from unnest(deltas) as d where num_nonnulls(d."staleKillTime", d."staleLossTime") > 0)) then
         update public.entity_stats_cache as c
@@ -121,5 +150,5 @@ begin
 end
 $$;
 
-comment on function entity_stats.merge(entity_stats.delta[], entity_stats.ledger[]) is
-'Adds deltas, or fresh facts, which came and count in every period, to the cache, creating missing rows; returns how many entities it wrote. READ COMMITTED only.';
+comment on function entity_stats.merge(entity_stats.delta[], entity_stats.ledger[], integer) is
+'Adds deltas, or facts that all count in periods (default: in all), to the cache, creating missing rows; returns how many entities it wrote. READ COMMITTED only.';

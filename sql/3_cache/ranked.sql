@@ -1,16 +1,24 @@
 -- Leaderboards without an index on counters, which would cost every update of the cache new index entries (a batch of 20
 -- killmails took 25 to 55 % longer). Instead entities are filed by a coarse rank, which changes a few times in an entity's
 -- life. A leaderboard reads the file from the top, looks up the live rows, and stops where the rest cannot matter: exact at
--- every moment. merge() files what it writes: as a row trigger of the cache, filing took as long as the upsert itself.
+-- every moment. merge() files what it writes, knowing the rank that it was filed under: one index is enough.
 create table if not exists entity_stats.ranked (
     "entityId" bigint not null,
     "entityType" text collate "C" not null,
     periods integer not null,
     rank integer not null,
-    primary key ("entityId", "entityType", periods)
+    primary key ("entityType", periods, rank, "entityId")
 );
 
-create index if not exists ranked_in_order on entity_stats.ranked ("entityType", periods, rank, "entityId");
+do $$
+begin
+    -- Of the version that looked entities up by id.
+    if to_regclass('entity_stats.ranked_in_order') is not null then
+        alter table entity_stats.ranked drop constraint ranked_pkey, add primary key ("entityType", periods, rank, "entityId");
+        drop index entity_stats.ranked_in_order;
+    end if;
+end
+$$;
 
 comment on table entity_stats.ranked is
 'Entities with 10 kills or more in a period, filed by entity_stats.rank(). Written with the cache, by merge().';
@@ -40,49 +48,6 @@ comment on function entity_stats.rung(bigint) is 'How far up a number of kills i
 comment on function entity_stats.rank(bigint, numeric, numeric) is
 'Where an entity is filed: its rung, plus 128 for an ISK efficiency that reads show as 100.0000 %, plus 64 from 99 % up; 0 below 10 kills: not filed.';
 
--- The entities' rows in the cache are locked by the caller: nobody else is filing them.
-create or replace function entity_stats.file_ranks(ranks entity_stats.ranked[])
-returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan
-set enable_seqscan = off
-as $$
-begin
-    insert into entity_stats.ranked as r
-    select n.*
-    from unnest(ranks) as n
-    where
-        n.rank > 0
-        and n.rank is distinct from (
-            select f.rank
-            from entity_stats.ranked as f
-            where f."entityId" = n."entityId" and f."entityType" = n."entityType" and f.periods = n.periods
-        )
-    on conflict ("entityId", "entityType", periods) do update
-    set rank = excluded.rank;
-
-    if exists (select from unnest(ranks) as n where n.rank = 0) then
-        delete from entity_stats.ranked as r
-        where
-            r.ctid = any(
-                array(
-                    select (
-                        select f.ctid
-                        from entity_stats.ranked as f
-                        where f."entityId" = n."entityId" and f."entityType" = n."entityType" and f.periods = n.periods
-                    )
-                    from unnest(ranks) as n
-                    where n.rank = 0
-                )
-            );
-    end if;
-end
-$$;
-
-comment on function entity_stats.file_ranks(entity_stats.ranked[]) is
-'Files entities whose rows in the cache this transaction has locked; takes those of rank 0 off the file.';
-
 create or replace function entity_stats.ranks()
 returns setof entity_stats.ranked
 language sql stable
@@ -92,7 +57,7 @@ begin atomic
 end;
 
 comment on function entity_stats.ranks() is
-'What the file must hold, and rank 0 for who is not filed. Inlined into the calling query. merge() files what crosses from rank to rank; builds and recalculation file what they find here.';
+'What the file must hold, and rank 0 for who is not filed. Inlined into the calling query. merge() files what crosses from rank to rank; builds and recalculation file what is here.';
 
 create or replace function entity_stats.file_cache()
 returns void
@@ -102,7 +67,59 @@ begin atomic
     insert into entity_stats.ranked ("entityId", "entityType", periods, rank)
     select r."entityId", r."entityType", r.periods, r.rank
     from entity_stats.ranks() as r
-    where r.rank > 0;
+    where r.rank > 0
+    order by r."entityType", r.periods, r.rank, r."entityId"; -- the order of the index
 end;
 
 comment on function entity_stats.file_cache() is 'Files the whole cache; the file must be empty, and the cache must have no other writer.';
+
+create or replace function entity_stats.misfiled()
+returns table ("entityId" bigint, "entityType" text, periods integer, rank integer, "actualRank" integer)
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select
+        coalesce(c."entityId", r."entityId") as "entityId",
+        coalesce(c."entityType", r."entityType") as "entityType",
+        coalesce(c.periods, r.periods) as periods,
+        r.rank,
+        c.rank as "actualRank"
+    from (select n.* from entity_stats.ranks() as n where n.rank > 0) as c
+    full join entity_stats.ranked as r on c."entityId" = r."entityId" and c."entityType" = r."entityType" and c.periods = r.periods
+    where r.rank is distinct from c.rank;
+end;
+
+comment on function entity_stats.misfiled() is
+'Entities whose rank in the file, or null, is not actualRank, that of their row in the cache, or null. Reads the whole cache.';
+
+-- The index has the rank before the entity: all ranks are looked up.
+create or replace function entity_stats.refile(entity_type text, entity_ids bigint[])
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+as $$
+begin
+    -- First, in a statement of its own: nobody else is filing them from here on.
+    perform
+    from public.entity_stats_cache as c
+    where c."entityType" = refile.entity_type and c."entityId" = any(refile.entity_ids)
+    order by c."entityId"
+    for update;
+
+    delete from entity_stats.ranked as r
+    where
+        r."entityType" = refile.entity_type
+        and r.periods = any(array(select w.bit from entity_stats.time_window as w))
+        and r.rank = any(array(select n from generate_series(1, 191) as n))
+        and r."entityId" = any(refile.entity_ids);
+
+    insert into entity_stats.ranked
+    select r.*
+    from entity_stats.ranks() as r
+    where r."entityType" = refile.entity_type and r."entityId" = any(refile.entity_ids) and r.rank > 0;
+end
+$$;
+
+comment on function entity_stats.refile(text, bigint[]) is
+'Files entities of a type anew, whatever the file had of them: for those that somebody else than merge() has changed.';

@@ -1,48 +1,49 @@
--- Deltas -> what to add to each column of the cache, one row per entity.
--- A killmail that has just happened counts in every period: 8 sums say then what takes 32 otherwise, in half the time.
-create or replace function entity_stats.summed(deltas entity_stats.delta[], fresh entity_stats.ledger[])
+-- What to add to each column of the cache, one row per entity: from deltas, or from facts.
+-- Facts that all count in the same periods, as killmails that have just happened do and those that leave a window, need 8 sums;
+-- deltas of any periods need 32, which take twice as long.
+create or replace function entity_stats.summed(deltas entity_stats.delta[], facts entity_stats.ledger[], periods integer)
 returns setof public.entity_stats_cache
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if cardinality(fresh) > 0 then
+    if cardinality(facts) > 0 then
         return query
         select
             s."entityId",
             s."entityType",
-            s.kills as "killsAll",
-            s.losses as "lossesAll",
-            s."iskDestroyed" as "iskDestroyedAll",
-            s."iskLost" as "iskLostAll",
-            s."soloKills" as "soloKillsAll",
-            s."soloLosses" as "soloLossesAll",
-            s."npcKills" as "npcKillsAll",
-            s."npcLosses" as "npcLossesAll",
-            s.kills as "kills90d",
-            s.losses as "losses90d",
-            s."iskDestroyed" as "iskDestroyed90d",
-            s."iskLost" as "iskLost90d",
-            s."soloKills" as "soloKills90d",
-            s."soloLosses" as "soloLosses90d",
-            s."npcKills" as "npcKills90d",
-            s."npcLosses" as "npcLosses90d",
-            s.kills as "kills30d",
-            s.losses as "losses30d",
-            s."iskDestroyed" as "iskDestroyed30d",
-            s."iskLost" as "iskLost30d",
-            s."soloKills" as "soloKills30d",
-            s."soloLosses" as "soloLosses30d",
-            s."npcKills" as "npcKills30d",
-            s."npcLosses" as "npcLosses30d",
-            s.kills as "kills14d",
-            s.losses as "losses14d",
-            s."iskDestroyed" as "iskDestroyed14d",
-            s."iskLost" as "iskLost14d",
-            s."soloKills" as "soloKills14d",
-            s."soloLosses" as "soloLosses14d",
-            s."npcKills" as "npcKills14d",
-            s."npcLosses" as "npcLosses14d",
+            case when periods & 1 <> 0 then s.kills else 0 end as "killsAll",
+            case when periods & 1 <> 0 then s.losses else 0 end as "lossesAll",
+            case when periods & 1 <> 0 then s."iskDestroyed" else 0 end as "iskDestroyedAll",
+            case when periods & 1 <> 0 then s."iskLost" else 0 end as "iskLostAll",
+            case when periods & 1 <> 0 then s."soloKills" else 0 end as "soloKillsAll",
+            case when periods & 1 <> 0 then s."soloLosses" else 0 end as "soloLossesAll",
+            case when periods & 1 <> 0 then s."npcKills" else 0 end as "npcKillsAll",
+            case when periods & 1 <> 0 then s."npcLosses" else 0 end as "npcLossesAll",
+            case when periods & 2 <> 0 then s.kills else 0 end as "kills90d",
+            case when periods & 2 <> 0 then s.losses else 0 end as "losses90d",
+            case when periods & 2 <> 0 then s."iskDestroyed" else 0 end as "iskDestroyed90d",
+            case when periods & 2 <> 0 then s."iskLost" else 0 end as "iskLost90d",
+            case when periods & 2 <> 0 then s."soloKills" else 0 end as "soloKills90d",
+            case when periods & 2 <> 0 then s."soloLosses" else 0 end as "soloLosses90d",
+            case when periods & 2 <> 0 then s."npcKills" else 0 end as "npcKills90d",
+            case when periods & 2 <> 0 then s."npcLosses" else 0 end as "npcLosses90d",
+            case when periods & 4 <> 0 then s.kills else 0 end as "kills30d",
+            case when periods & 4 <> 0 then s.losses else 0 end as "losses30d",
+            case when periods & 4 <> 0 then s."iskDestroyed" else 0 end as "iskDestroyed30d",
+            case when periods & 4 <> 0 then s."iskLost" else 0 end as "iskLost30d",
+            case when periods & 4 <> 0 then s."soloKills" else 0 end as "soloKills30d",
+            case when periods & 4 <> 0 then s."soloLosses" else 0 end as "soloLosses30d",
+            case when periods & 4 <> 0 then s."npcKills" else 0 end as "npcKills30d",
+            case when periods & 4 <> 0 then s."npcLosses" else 0 end as "npcLosses30d",
+            case when periods & 8 <> 0 then s.kills else 0 end as "kills14d",
+            case when periods & 8 <> 0 then s.losses else 0 end as "losses14d",
+            case when periods & 8 <> 0 then s."iskDestroyed" else 0 end as "iskDestroyed14d",
+            case when periods & 8 <> 0 then s."iskLost" else 0 end as "iskLost14d",
+            case when periods & 8 <> 0 then s."soloKills" else 0 end as "soloKills14d",
+            case when periods & 8 <> 0 then s."soloLosses" else 0 end as "soloLosses14d",
+            case when periods & 8 <> 0 then s."npcKills" else 0 end as "npcKills14d",
+            case when periods & 8 <> 0 then s."npcLosses" else 0 end as "npcLosses14d",
             s."lastKillTime",
             s."lastLossTime",
             now() at time zone 'UTC' as "updatedAt"
@@ -60,7 +61,7 @@ begin
                 sum(d."npcLosses")::bigint as "npcLosses",
                 max(d."lastKillTime") as "lastKillTime",
                 max(d."lastLossTime") as "lastLossTime"
-            from entity_stats.deltas(fresh) as d
+            from entity_stats.deltas(facts) as d
             group by d."entityId", d."entityType"
         ) as s;
         return;
@@ -110,5 +111,5 @@ begin
 end
 $$;
 
-comment on function entity_stats.summed(entity_stats.delta[], entity_stats.ledger[]) is
-'Sums by entity, as rows to add to the cache: of fresh facts, which came and count in every period, else of deltas.';
+comment on function entity_stats.summed(entity_stats.delta[], entity_stats.ledger[], integer) is
+'Sums by entity, as rows to add to the cache: of facts, which all count in periods (time_window.bit, added up), else of deltas.';

@@ -276,7 +276,6 @@ begin
 
     update entity_stats.state as s set "finishedTo" = to_id;
     merged := entity_stats.merge(net);
-    perform entity_stats.file_ranks(array(select r from entity_stats.ranks() as r where r."entityId" >= from_id and r."entityId" < to_id));
 
     return merged;
 end
@@ -312,6 +311,7 @@ declare
     seen bigint;
     waiting bigint;
     first_build boolean;
+    todo record;
 begin
     if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'backfill_finish() works in READ COMMITTED only'
@@ -366,6 +366,17 @@ begin
             raise notice '  % entities written', pg_catalog.to_char(total, 'FM999,999,999,990');
             reported := pg_catalog.clock_timestamp();
         end if;
+    end loop;
+
+    -- A rebuild has only told the file what it changed.
+    for todo in
+        select distinct m."entityType" as type, m."entityId" as id
+        from entity_stats.misfiled() as m
+        where not first_build
+        order by 1, 2
+    loop
+        perform entity_stats.refile(todo.type, array[todo.id]);
+        commit;
     end loop;
 
     perform entity_stats.discard_staging();

@@ -88,7 +88,7 @@ begin
     returning *;
 
     perform entity_stats.merge(net);
-    perform entity_stats.file_ranks(array(select r from entity_stats.ranks() as r where r."entityType" = recalculate_entities.entity_type and r."entityId" = any(entity_ids)));
+    perform entity_stats.refile(recalculate_entities.entity_type, entity_ids);
 end
 $$;
 

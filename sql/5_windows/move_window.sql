@@ -14,7 +14,7 @@ declare
     steps bigint;
     edge timestamptz;
     forward boolean;
-    changes entity_stats.delta [];
+    facts entity_stats.ledger [];
 begin
     perform entity_stats.lock_patiently('public.killmails', 'access share');
     select w.cutoff into old_cutoff from entity_stats.time_window as w where w.period = in_period and w.days is not null;
@@ -67,36 +67,34 @@ begin
     end if;
 
     -- Pending facts of the range are not in the cache: they neither leave nor come back here, and will be folded under the
-    -- new cutoff.
-    select array_agg(row(
-        d."entityType", d."entityId", d.periods, d.sign * d.kills, d.sign * d.losses, d.sign * d."iskDestroyed", d.sign * d."iskLost",
-        d.sign * d."soloKills", d.sign * d."soloLosses", d.sign * d."npcKills", d.sign * d."npcLosses", null, null, null, null
-    )::entity_stats.delta)
-    into changes
-    from (
-        select
-            case when forward then -1 else 1 end as sign, w.bit as periods,
-            t."entityType", t."entityId", t.kills, t.losses, t."iskDestroyed", t."iskLost",
-            t."soloKills", t."soloLosses", t."npcKills", t."npcLosses"
-        from entity_stats.totals(least(old_cutoff, new_cutoff), greatest(old_cutoff, new_cutoff)) as t
-        cross join entity_stats.time_window as w
-        where w.period = in_period
+    -- new cutoff. No times: the newest killmail of an entity does not change.
+    facts := array(
+        select row(
+            null, null, m.sign, null,
+            m."topAttackerCharacterId", m."topAttackerCorporationId", m."topAttackerAllianceId",
+            m."victimCharacterId", m."victimCorporationId", m."victimAllianceId",
+            m.sign * m.isk, m.solo, m.npc, false, false
+        )::entity_stats.ledger
+        from (select case when forward then -1 else 1 end as sign, k.* from entity_stats.killmail as k) as m
+        where m."killmailTime" >= least(old_cutoff, new_cutoff) and m."killmailTime" < greatest(old_cutoff, new_cutoff)
         union all
-        select
-            case when forward then 1 else -1 end as sign, w.bit as periods,
-            p."entityType", p."entityId", p.kills, p.losses, p."iskDestroyed", p."iskLost",
-            p."soloKills", p."soloLosses", p."npcKills", p."npcLosses"
-        from entity_stats.ledger as l
-        cross join lateral entity_stats.deltas(array[l]) as p
-        cross join entity_stats.time_window as w
+        select row(
+            null, null, p.sign * p.weight, null,
+            p."topAttackerCharacterId", p."topAttackerCorporationId", p."topAttackerAllianceId",
+            p."victimCharacterId", p."victimCorporationId", p."victimAllianceId",
+            p.sign * p.isk, p.solo, p.npc, false, false
+        )::entity_stats.ledger
+        from (select case when forward then 1 else -1 end as sign, l.* from entity_stats.ledger as l) as p
         where
-            not l.folded
-            and l."killmailTime" >= least(old_cutoff, new_cutoff)
-            and l."killmailTime" < greatest(old_cutoff, new_cutoff)
-            and w.period = in_period
-    ) as d;
+            not p.folded
+            and p."killmailTime" >= least(old_cutoff, new_cutoff)
+            and p."killmailTime" < greatest(old_cutoff, new_cutoff)
+    );
 
-    perform entity_stats.merge(coalesce(changes, '{}'));
+    perform entity_stats.merge(
+        facts => facts,
+        periods => (select w.bit from entity_stats.time_window as w where w.period = in_period)
+    );
     update entity_stats.time_window as w set cutoff = new_cutoff where w.period = in_period;
 
     return steps;

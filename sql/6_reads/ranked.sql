@@ -16,27 +16,32 @@ comment on function entity_stats.ranked(text, integer, integer, integer) is
 
 create or replace function entity_stats.rung_of_place(entity_type text, period_bit integer, from_class integer, place bigint)
 returns integer
-language sql stable
+language plpgsql stable -- keeps the plan
 set search_path = pg_catalog, pg_temp
-begin atomic
-    select top.rank % 64 as rung
-    from (values (0), (1), (2)) as class (class)
-    cross join
-        lateral (
-            select r.rank
-            from entity_stats.ranked as r
-            where
-                r."entityType" = rung_of_place.entity_type
-                and r.periods = rung_of_place.period_bit
-                and r.rank >= 64 * class.class
-                and r.rank < 64 * class.class + 64
-            order by r.rank desc
-            limit rung_of_place.place
-        ) as top
-    where class.class >= rung_of_place.from_class
-    order by top.rank % 64 desc
-    limit 1 offset rung_of_place.place - 1;
-end;
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+    return (
+        select top.rank % 64
+        from (values (0), (1), (2)) as class (class)
+        cross join
+            lateral (
+                select r.rank
+                from entity_stats.ranked as r
+                where
+                    r."entityType" = rung_of_place.entity_type
+                    and r.periods = rung_of_place.period_bit
+                    and r.rank >= 64 * class.class
+                    and r.rank < 64 * class.class + 64
+                order by r.rank desc
+                limit rung_of_place.place
+            ) as top
+        where class.class >= rung_of_place.from_class
+        order by top.rank % 64 desc
+        limit 1 offset rung_of_place.place - 1
+    );
+end
+$$;
 
 comment on function entity_stats.rung_of_place(text, integer, integer, bigint) is
 'The rung of the entity in that place by kills among those filed in classes from_class to 2; null when there are fewer.';

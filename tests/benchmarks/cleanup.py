@@ -8,9 +8,7 @@ from __future__ import annotations
 import os
 import random
 import sys
-import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from functools import partial
@@ -18,8 +16,8 @@ from functools import partial
 import psycopg
 
 from demo.server import EmbeddedServer
-from tests.benchmarks import report
-from tests.benchmarks.measure import COLUMNS, Figure, seconds
+from tests.benchmarks import measure, report
+from tests.benchmarks.measure import Figure, seconds
 from tests.benchmarks.worlds import FEED, HERE, Bench, assert_exact
 from tests.database import SQL, Database
 
@@ -116,9 +114,9 @@ def beside_the_nightly_recalculation(server: EmbeddedServer, rows: int) -> list[
     compared.values[name] = [theirs * batches / measured]
 
     felt = Figure(f"slowest of {RATE} single inserts a second, {rows:,} killmails in 91 days", "ms")
-    slowest, length = slowest_insert(database, partial(database.execute, ageing, [second]))
-    alone, _ = slowest_insert(database, partial(time.sleep, length))
-    felt.values = {"nothing beside": [alone], "beside the cleanup": [slowest]}
+    beside, length = measure.felt(database, RATE, partial(database.execute, ageing, [second]))
+    alone, _ = measure.felt(database, RATE, partial(time.sleep, length))
+    felt.values = {"nothing beside": [max(alone)], "beside the cleanup": [max(beside)]}
     assert_exact(database)
     database.close()
     return [compared, felt]
@@ -147,32 +145,6 @@ def recalculated(database: Database, as_of: datetime) -> tuple[float, int, int]:
     recalculate = "select baseline.recalculate(%s, %s, %s)"
     took = sum(seconds(partial(database.execute, recalculate, [*batch, as_of])) for batch in sample)
     return took, len(sample), len(batches)
-
-
-def slowest_insert(database: Database, work: Callable[[], object]) -> tuple[float, float]:
-    """Milliseconds of the slowest insert of a steady ingest while work is done, and seconds that the work took."""
-    started, done = threading.Event(), threading.Event()
-    waits: list[float] = []
-    feed = database.value("select count(*) from bench.feed")
-    one = f"insert into public.killmails select nextval('bench.id'), \"killmailTime\", {COLUMNS} from bench.feed where n = %s"
-
-    def ingest() -> None:
-        with database.connect() as session:
-            for n in range(1, RATE + 1):  # its plans are made, its tables are in memory
-                session.execute(one, [n])
-            started.set()
-            begun = time.perf_counter()
-            while not done.is_set():
-                waits.append(seconds(partial(session.execute, one, [random.randint(1, feed)])))
-                done.wait(max(0, begun + len(waits) / RATE - time.perf_counter()))
-
-    thread = threading.Thread(target=ingest)
-    thread.start()
-    started.wait()
-    length = seconds(work)
-    done.set()
-    thread.join()
-    return 1000 * max(waits), length
 
 
 def main(arguments: list[str]) -> int:

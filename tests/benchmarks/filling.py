@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks.measure import Figure, Run, insert, pgbench, seconds, wal
+from tests.benchmarks.measure import Figure, felt, seconds, wal
 from tests.benchmarks.worlds import HERE, YEARS, Bench, assert_exact
 from tests.database import SQL, Database
 
@@ -138,34 +137,34 @@ def projected(figures: Sequence[Figure], worlds: Sequence[Bench], killmails: int
     return Figure(what, "min", {"ours": [(more + each * (killmails - worlds[1].rows)) / 60]})
 
 
-def ingest_meanwhile(bench: Bench) -> list[Figure]:
+def ingest_meanwhile(bench: Bench, rounds: int) -> list[Figure]:
     """Latency of single inserts, 50 a second, idle and while a backfill runs. The baseline's cache is wrong afterwards."""
     median = Figure(f"single-row insert, {RATE}/s, during the backfill: median", "ms")
     p99 = Figure(f"single-row insert, {RATE}/s, during the backfill: p99", "ms")
-    idle = bench.clone("filling")
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "one.sql"
-        script.write_text(insert(1, bench.feed))
-        run = pgbench(idle, script, 2, 10 if bench.rows > 100_000 else 0, rate=RATE)
-        median.values["floor, idle"], p99.values["floor, idle"] = [run.median], [run.p99]
-        idle.close()
-        for name, variant in (("four-phases", "four-phases"), ("ours", "ours, one session")):
+
+    def note(name: str, database: Database, work: Callable[[], object]) -> None:
+        waits, _ = felt(database, RATE, work)
+        median.values.setdefault(name, []).append(statistics.median(waits))
+        p99.values.setdefault(name, []).append(sorted(waits)[int(len(waits) * 0.99)])
+
+    with closing(bench.clone("filling")) as idle:
+        note("floor, idle", idle, partial(time.sleep, 5 if bench.rows > 100_000 else 0.1))
+    names = {
+        "four-phases": "four-phases",
+        "ours, one session": "ours",
+        "ours, one session, no parallel workers": "ours, no parallel workers",
+    }
+    for turn in range(rounds):
+        for variant in random.sample(list(names), len(names)):
             make, fill = VARIANTS[variant]
             database = make(bench)
-            worker = Database(bench.server, database.name)
-            with ThreadPoolExecutor() as pool:
-                filling = pool.submit(fill, worker)
-                runs: list[Run] = []
-                while not runs or not filling.done():
-                    runs.append(pgbench(database, script, 2, 5 if bench.rows > 100_000 else 0, rate=RATE))
-                filling.result()
-            median.values[name] = [run.median for run in runs]
-            p99.values[name] = [run.p99 for run in runs]
-            p99.failed[name] = sum(run.failed for run in runs)
-            if name == "ours":
+            with closing(Database(bench.server, database.name)) as worker:
+                note(names[variant], database, partial(fill, worker))
+            if variant != "four-phases" and turn == rounds - 1:
                 assert_exact(database)
-            worker.close()
             database.close()
+    for figure in (median, p99):
+        figure.values = {name: figure.values[name] for name in ("floor, idle", *names.values())}
     return [median, p99]
 
 

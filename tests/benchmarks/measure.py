@@ -238,7 +238,7 @@ def prices(databases: Mapping[str, Database], transactions: int) -> list[Figure]
     return [figure]
 
 
-def beside_pending(databases: Mapping[str, Database], rows: int, seconds: float) -> list[Figure]:
+def beside_pending(databases: Mapping[str, Database], rows: int, rounds: int, seconds: float) -> list[Figure]:
     """Single inserts of one client before and while many facts are pending, each of which takes a pending one along."""
     figure = Figure(f"single-row insert, 1 client, {rows:,} facts pending: median", "ms")
     ours = databases["ours"]
@@ -247,7 +247,8 @@ def beside_pending(databases: Mapping[str, Database], rows: int, seconds: float)
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "one.sql"
         script.write_text(insert(1, feed))
-        figure.values["nothing pending"] = [pgbench(ours, script, 1, seconds).median]
+        pgbench(ours, script, 1, seconds)  # warms up
+        figure.values["nothing pending"] = [pgbench(ours, script, 1, seconds).median for _ in range(rounds)]
         with ours.connect() as session:
             session.execute("set entity_stats.fold = 'deferred'")
             session.execute(
@@ -255,5 +256,31 @@ def beside_pending(databases: Mapping[str, Database], rows: int, seconds: float)
                 "from bench.feed cross join generate_series(1, %s) where n <= %s",
                 [max(1, rows // take), take],
             )
-        figure.values["ours"] = [pgbench(ours, script, 1, seconds).median]
+        figure.values["ours"] = [pgbench(ours, script, 1, seconds).median for _ in range(rounds)]
     return [figure]
+
+
+def felt(database: Database, rate: float, work: Callable[[], object]) -> tuple[list[float], float]:
+    """Milliseconds of each insert of a steady ingest, so many a second, while work is done; and seconds that the work took."""
+    started, done = threading.Event(), threading.Event()
+    waits: list[float] = []
+    feed = database.value("select count(*) from bench.feed")
+    one = f"insert into public.killmails select nextval('bench.id'), \"killmailTime\", {COLUMNS} from bench.feed where n = %s"
+
+    def ingest() -> None:
+        with database.connect() as session:
+            for n in range(1, 51):  # its plans are made, its tables are in memory
+                session.execute(one, [n])
+            started.set()
+            begun = time.perf_counter()
+            while not done.is_set():
+                waits.append(1000 * seconds(partial(session.execute, one, [random.randint(1, feed)])))
+                done.wait(max(0, begun + len(waits) / rate - time.perf_counter()))
+
+    thread = threading.Thread(target=ingest)
+    thread.start()
+    started.wait()
+    length = seconds(work)
+    done.set()
+    thread.join()
+    return waits, length

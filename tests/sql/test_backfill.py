@@ -162,6 +162,20 @@ def test_ready_is_not_built_again(ready: Database) -> None:
     assert_exact(ready)
 
 
+def test_rebuild_files_anew(ready: Database) -> None:
+    """Whatever somebody has written to the leaderboards' file, a rebuild mends it."""
+    ready.execute(
+        """
+        delete from entity_stats.ranked where "entityType" = 'corporation';
+        update entity_stats.ranked set rank = 7 where "entityType" = 'alliance' and periods = 1;
+        insert into entity_stats.ranked ("entityId", "entityType", periods, rank) values (888, 'character', 8, 5);
+        """
+    )
+    assert ready.value("select count(*) from entity_stats.misfiled()") > 10
+    ready.execute("call entity_stats.backfill(rebuild => true)")
+    assert_exact(ready)
+
+
 def test_second_is_refused(deployed: Database) -> None:
     """While one session builds, no other begins, stages the same or finishes; side by side they stage different types."""
     deployed.execute("call entity_stats.backfill_begin()")

@@ -6,13 +6,7 @@
 --
 -- What to do: as for counters_are_possible, or somebody has written to entity_stats.ranked; recalculation files the entities
 -- again.
-select
-    coalesce(c."entityId", r."entityId") as "entityId",
-    coalesce(c."entityType", r."entityType") as "entityType",
-    w.period,
-    r.rank,
-    c.rank as "actualRank"
-from (select n.* from entity_stats.ranks() as n where n.rank > 0) as c
-full join entity_stats.ranked as r on c."entityId" = r."entityId" and c."entityType" = r."entityType" and c.periods = r.periods
-left join entity_stats.time_window as w on w.bit = coalesce(c.periods, r.periods)
-where public.is_stats_cache_populated() and r.rank is distinct from c.rank;
+select m."entityId", m."entityType", w.period, m.rank, m."actualRank"
+from entity_stats.misfiled() as m
+left join entity_stats.time_window as w on m.periods = w.bit
+where public.is_stats_cache_populated();
