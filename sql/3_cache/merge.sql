@@ -69,31 +69,31 @@ begin
             c."kills14d", c."iskDestroyed14d", c."iskLost14d"
     ),
 
-    crossed as (
-        select r."entityId", r."entityType", r.periods, r.rank, r.old_rank
-        from (
-            select
-                p."entityId", p."entityType", p.periods,
-                entity_stats.rank(p.kills, p.destroyed, p.lost) as rank,
-                entity_stats.rank(p.kills - p.more_kills, p.destroyed - p.more_destroyed, p.lost - p.more_lost) as old_rank
-            from (
-                select
-                    m."entityId", m."entityType", b.periods,
-                    case b.periods when 1 then m."killsAll" when 2 then m."kills90d" when 4 then m."kills30d" else m."kills14d" end as kills,
-                    case b.periods when 1 then a."killsAll" when 2 then a."kills90d" when 4 then a."kills30d" else a."kills14d" end as more_kills,
-                    case b.periods when 1 then m."iskDestroyedAll" when 2 then m."iskDestroyed90d" when 4 then m."iskDestroyed30d" else m."iskDestroyed14d" end as destroyed,
-                    case b.periods when 1 then a."iskDestroyedAll" when 2 then a."iskDestroyed90d" when 4 then a."iskDestroyed30d" else a."iskDestroyed14d" end as more_destroyed,
-                    case b.periods when 1 then m."iskLostAll" when 2 then m."iskLost90d" when 4 then m."iskLost30d" else m."iskLost14d" end as lost,
-                    case b.periods when 1 then a."iskLostAll" when 2 then a."iskLost90d" when 4 then a."iskLost30d" else a."iskLost14d" end as more_lost
-                from merged as m
-                inner join added as a on m."entityId" = a."entityId" and m."entityType" = a."entityType"
-                cross join (values (1), (2), (4), (8)) as b (periods)
-                where m."killsAll" >= 10 or a."killsAll" < 0 -- the others are filed nowhere
-            ) as p
-            where p.kills >= 10 or p.kills - p.more_kills >= 10
-            offset 0 -- computes each rank once
-        ) as r
-        where r.rank <> r.old_rank
+    -- Fenced, so that nothing is computed twice.
+    now_and_before as (
+        select
+            m."entityId", m."entityType", b.periods,
+            case b.periods when 1 then m."killsAll" when 2 then m."kills90d" when 4 then m."kills30d" else m."kills14d" end as kills,
+            case b.periods when 1 then a."killsAll" when 2 then a."kills90d" when 4 then a."kills30d" else a."kills14d" end as more_kills,
+            case b.periods when 1 then m."iskDestroyedAll" when 2 then m."iskDestroyed90d" when 4 then m."iskDestroyed30d" else m."iskDestroyed14d" end as destroyed,
+            case b.periods when 1 then a."iskDestroyedAll" when 2 then a."iskDestroyed90d" when 4 then a."iskDestroyed30d" else a."iskDestroyed14d" end as more_destroyed,
+            case b.periods when 1 then m."iskLostAll" when 2 then m."iskLost90d" when 4 then m."iskLost30d" else m."iskLost14d" end as lost,
+            case b.periods when 1 then a."iskLostAll" when 2 then a."iskLost90d" when 4 then a."iskLost30d" else a."iskLost14d" end as more_lost
+        from merged as m
+        inner join added as a on m."entityId" = a."entityId" and m."entityType" = a."entityType"
+        cross join (values (1), (2), (4), (8)) as b (periods)
+        where m."killsAll" >= 10 or a."killsAll" < 0 -- the others are filed nowhere
+        offset 0
+    ),
+
+    filed as (
+        select
+            p."entityId", p."entityType", p.periods,
+            entity_stats.rank(p.kills, p.destroyed, p.lost) as rank,
+            entity_stats.rank(p.kills - p.more_kills, p.destroyed - p.more_destroyed, p.lost - p.more_lost) as old_rank
+        from now_and_before as p
+        where p.kills >= 10 or p.kills - p.more_kills >= 10
+        offset 0
     )
 
     select
@@ -101,7 +101,8 @@ begin
         array_agg(row(x."entityId", x."entityType", x.periods, x.old_rank)::entity_stats.ranked) filter (where x.old_rank > 0),
         array_agg(row(x."entityId", x."entityType", x.periods, x.rank)::entity_stats.ranked) filter (where x.rank > 0)
     into written, gone, come
-    from crossed as x;
+    from filed as x
+    where x.rank <> x.old_rank;
 
     if gone is not null then
         delete from entity_stats.ranked as r

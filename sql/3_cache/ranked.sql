@@ -39,9 +39,13 @@ language sql immutable parallel safe
 return
 case
     when kills < 10 then 0
-    when isk_destroyed < 99 * isk_lost or isk_destroyed = 0 then entity_stats.rung(kills)
-    when isk_destroyed < 1999999 * isk_lost then 64 + entity_stats.rung(kills)
-    else 128 + entity_stats.rung(kills)
+    else
+        entity_stats.rung(kills)
+        + case
+            when isk_destroyed < 99 * isk_lost or isk_destroyed = 0 then 0
+            when isk_destroyed < 1999999 * isk_lost then 64
+            else 128
+        end
 end;
 
 comment on function entity_stats.rung(bigint) is 'How far up a number of kills is, 1 to 34, and 0 below 10 kills: never less for more kills.';

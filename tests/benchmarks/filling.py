@@ -1,9 +1,20 @@
-"""Backfill: how long, what it takes, what ingest feels meanwhile; and the alternatives that fill nothing."""
+"""Backfill: how long, what it takes, what ingest feels meanwhile; and the alternatives that fill nothing.
+
+A part of `make bench`; backfills of a larger world, alone:
+
+    python -m tests.benchmarks.filling [KILLMAILS] [--output FOLDER]     default: 20,000,000
+
+Adds its figures to the results that `make bench` has left in the folder.
+"""
 
 from __future__ import annotations
 
+import argparse
+import datetime
+import os
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +23,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from demo.server import EmbeddedServer
+from tests.benchmarks import report
 from tests.benchmarks.measure import Figure, felt, seconds, wal
 from tests.benchmarks.worlds import HERE, YEARS, Bench, assert_exact
 from tests.database import SQL, Database
@@ -213,3 +226,27 @@ def week(bench: Bench) -> list[Figure]:
     assert_exact(database)
     database.close()
     return [figure]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Build, measure, add to the results; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="tests.benchmarks.filling", description=__doc__)
+    parser.add_argument("killmails", type=int, nargs="?", default=20_000_000)
+    parser.add_argument("--output", type=Path, default=report.DOCS, help="folder of performance.md and benchmarks/")
+    given = parser.parse_args(arguments)
+    begun = datetime.datetime.now(datetime.UTC)
+    load = os.getloadavg()[0]
+    with EmbeddedServer(settings=report.SETTINGS) as server:
+        bench = Bench(server, given.killmails, 100)
+        figures = backfill(bench, 1, ("four-phases", "ours"))
+        with closing(Database(server, "ours")) as database:
+            assert_exact(database)
+    note = (
+        f"measured by itself, {begun:%Y-%m-%d %H:%M} UTC, load before and after {load:.1f} and {os.getloadavg()[0]:.1f}"
+    )
+    report.add(figures, given.output, {f"backfill of {given.killmails:,}": note})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

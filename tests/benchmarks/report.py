@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.measure import Figure
+
 #: Of every server that is measured.
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
 
@@ -144,6 +146,17 @@ def write(results: dict[str, Any], folder: Path) -> None:
     (folder / "benchmarks" / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     (folder / "benchmarks" / "write_path.svg").write_text(chart(results))
     (folder / "performance.md").write_text(page(results))
+
+
+def add(figures: list[Figure], folder: Path, machine: dict[str, str]) -> None:
+    """Put figures that were measured by themselves into the results that `make bench` has left, in place of older ones of that name."""
+    results = json.loads((folder / "benchmarks" / "results.json").read_text())
+    rows = [figure.row() for figure in figures]
+    renewed = {row["what"] for row in rows}
+    results["machine"] |= machine
+    results["figures"] = [row for row in results["figures"] if row["what"] not in renewed] + rows
+    write(results, folder)
+    print(table({"figures": rows}))
 
 
 if __name__ == "__main__":

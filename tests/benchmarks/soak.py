@@ -8,7 +8,6 @@ Adds its figures to the results that `make bench` has left in the folder.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -60,12 +59,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--output", type=Path, default=report.DOCS, help="folder of performance.md and benchmarks/")
     given = parser.parse_args(arguments)
     with EmbeddedServer(settings=report.SETTINGS) as server:
-        rows = [figure.row() for figure in soak(server, given.rows, given.seconds)]
-    results = json.loads((given.output / "benchmarks" / "results.json").read_text())
-    results["machine"]["soak"] = f"measured by itself, beside {given.rows:,} killmails of the past, fsync on"
-    results["figures"] = [row for row in results["figures"] if not row["what"].startswith("soak")] + rows
-    report.write(results, given.output)
-    print(report.table({"figures": rows}))
+        figures = soak(server, given.rows, given.seconds)
+    report.add(
+        figures, given.output, {"soak": f"measured by itself, beside {given.rows:,} killmails of the past, fsync on"}
+    )
     return 0
 
 
