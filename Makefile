@@ -47,6 +47,10 @@ test-pg: $(STAMP) ## The same tests on a real server's binaries: make test-pg PG
 	@[ -n "$${PG_BIN:-}" ] || { echo 'Say which server: make test-pg PG_BIN=/usr/lib/postgresql/15/bin' >&2; exit 2; }
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
+.PHONY: test-reads
+test-reads: $(STAMP) ## Every entity straight from killmails in every period, one by one, beside a recount: ten minutes
+	ENTITIES=1000000 $(BIN)/python -m pytest tests/sql/test_reads.py -k without_the_cache -n 2 $(ARGS)
+
 .PHONY: test-scheduler
 test-scheduler: $(STAMP) ## The DAGs from a Git bundle under a real scheduler: alerts by webhook and mail, runs that are ended
 	$(BIN)/python -m pytest tests/scheduler $(ARGS)
