@@ -82,7 +82,10 @@ begin
         from merged as m
         inner join added as a on m."entityId" = a."entityId" and m."entityType" = a."entityType"
         cross join (values (1), (2), (4), (8)) as b (periods)
-        where m."killsAll" >= 10 or a."killsAll" < 0 -- the others are filed nowhere
+        -- The others are filed nowhere. Each period counts: while an arrival waits, its deletion may make all-time the least.
+        where
+            greatest(m."killsAll", m."kills90d", m."kills30d", m."kills14d") >= 10
+            or least(a."killsAll", a."kills90d", a."kills30d", a."kills14d") < 0
         offset 0
     ),
 

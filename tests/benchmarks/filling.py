@@ -140,11 +140,9 @@ def backfill(bench: Bench, rounds: int, variants: Sequence[str] = tuple(VARIANTS
 
 
 def projected(figures: Sequence[Figure], worlds: Sequence[Bench], killmails: int) -> Figure:
-    """The backfill of a larger world by one session, if each further killmail costs what it costs between the two that were measured."""
+    """The backfill of a larger world, if each further killmail costs what it costs between the two that were measured."""
     times = {figure.what: figure.values for figure in figures}
-    [less, more] = [
-        statistics.median(times[f"backfill of {world.rows:,} killmails"]["ours, one session"]) for world in worlds
-    ]
+    [less, more] = [statistics.median(times[f"backfill of {world.rows:,} killmails"]["ours"]) for world in worlds]
     each = (more - less) / (worlds[1].rows - worlds[0].rows)
     what = f"backfill of {killmails:,} killmails, projected from {worlds[0].rows:,} and {worlds[1].rows:,}"
     return Figure(what, "min", {"ours": [(more + each * (killmails - worlds[1].rows)) / 60]})
