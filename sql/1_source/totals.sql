@@ -1,4 +1,4 @@
--- THE aggregate: killmails of a time range -> totals per entity. Backfill, ageing, recalculation, views and checks all call it.
+-- THE aggregate: killmails of a time range -> totals per entity. Recalculation, views, reads and checks all call it.
 create or replace function entity_stats.totals(from_time timestamptz, to_time timestamptz)
 returns table (
     "entityType" text,

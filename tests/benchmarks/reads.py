@@ -24,8 +24,8 @@ import psycopg
 from demo.server import EmbeddedServer
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
-#: Readers, what they read per second, and killmails that arrive meanwhile, per second.
-READERS, READS_PER_SECOND, RATE = 8, 1000, 50
+#: Readers, what they read per second (12,000 and 60,000 a minute), and killmails that arrive meanwhile, per second.
+READERS, PACES, RATE = 8, (200, 1000), 50
 
 #: Killmails of a day, as the game has them: the history is as long as that makes it.
 DAILY = 12_000
@@ -126,7 +126,7 @@ def run(
             stderr=subprocess.STDOUT,
             text=True,
         )
-    prefix = folder / f"log{readers}"
+    prefix = folder / f"log{readers}at{pace[0] if pace else 0}"
     _checked(
         subprocess.run(
             [*common, "-c", str(readers), "-j", "2", *rate, "-l", f"--log-prefix={prefix}", *scripts, *where],
@@ -147,22 +147,28 @@ def run(
     return times
 
 
-def table(alone: dict[str, list[int]], busy: dict[str, list[int]]) -> str:
-    """Medians and 99th percentiles, and their ratios to the first kind, as a Markdown table."""
-    lines = [
-        f"| read | median, 1 reader | x raw | median, {READERS} readers: {READS_PER_SECOND} reads/s beside {RATE} killmails/s "
-        "| x raw | p99 | reads |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def table(alone: dict[str, list[int]], busy: dict[int, dict[str, list[int]]]) -> str:
+    """Medians, their ratios to the first kind, and 99th percentiles, alone and by reads per second, as a Markdown table."""
     first = next(iter(READS))
+    heads = ["read", "median, 1 reader", "x raw"]
+    for pace in busy:
+        heads += [f"median, {READERS} readers: {pace} reads/s beside {RATE} killmails/s", "x raw", "p99", "reads"]
+    lines = [heads, ["---"] * len(heads)]
     for kind in READS:
-        a = statistics.median(alone[kind])
-        line = f"| {kind} | {a / 1000:.3f} ms | {a / statistics.median(alone[first]):.2f} |"
-        if kind in busy:
-            b, p99 = statistics.median(busy[kind]), sorted(busy[kind])[int(len(busy[kind]) * 0.99)]
-            line += f" {b / 1000:.3f} ms | {b / statistics.median(busy[first]):.2f} | {p99 / 1000:.2f} ms | {len(busy[kind]):,} |"
-        lines.append(line if kind in busy else f"{line} | | | |")
-    return "\n".join(lines)
+        line = [kind, *_median(alone[kind], alone[first])]
+        for times in busy.values():
+            if kind in times:
+                p99 = sorted(times[kind])[int(len(times[kind]) * 0.99)]
+                line += [*_median(times[kind], times[first]), f"{p99 / 1000:.2f} ms", f"{len(times[kind]):,}"]
+            else:
+                line += [""] * 4
+        lines.append(line)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _median(times: list[int], raw: list[int]) -> tuple[str, str]:
+    median = statistics.median(times)
+    return f"{median / 1000:.3f} ms", f"{median / statistics.median(raw):.2f}"
 
 
 def main(arguments: list[str]) -> int:
@@ -181,7 +187,7 @@ def main(arguments: list[str]) -> int:
                 "select current_setting('server_version'), total, \"sizePretty\" from get_stats_cache_summary()"
             ).fetchone() or ("", 0, "")
         alone = run(server, Path(name), list(READS), 1, given.seconds)
-        busy = run(server, Path(name), PAGES, READERS, given.seconds, (READS_PER_SECOND, RATE))
+        busy = {pace: run(server, Path(name), PAGES, READERS, given.seconds, (pace, RATE)) for pace in PACES}
     text = (
         f"{given.killmails:,} killmails of {given.killmails / DAILY:,.0f} days, {entities:,} entities, cache {size}; "
         f"PostgreSQL {version}, {os.cpu_count()} cores, {platform.machine()}, load before {load:.1f}, "
