@@ -48,7 +48,7 @@ test-pg: $(STAMP) ## The same tests on a real server's binaries: make test-pg PG
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: test-reads
-test-reads: $(STAMP) ## Every entity straight from killmails in every period, one by one, beside a recount: ten minutes
+test-reads: $(STAMP) ## Every entity straight from killmails in every period, one by one, beside a recount: a quarter of an hour
 	ENTITIES=1000000 $(BIN)/python -m pytest tests/sql/test_reads.py -k without_the_cache -n 2 $(ARGS)
 
 .PHONY: test-scheduler
