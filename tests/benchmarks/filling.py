@@ -25,7 +25,7 @@ from pathlib import Path
 
 from demo.server import EmbeddedServer
 from tests.benchmarks import report
-from tests.benchmarks.measure import Figure, felt, seconds, wal
+from tests.benchmarks.measure import Figure, felt, percentile99, seconds, wal
 from tests.benchmarks.worlds import HERE, YEARS, Bench, assert_exact
 from tests.database import SQL, Database
 
@@ -156,7 +156,7 @@ def ingest_meanwhile(bench: Bench, rounds: int) -> list[Figure]:
     def note(name: str, database: Database, work: Callable[[], object]) -> None:
         waits, _ = felt(database, RATE, work)
         median.values.setdefault(name, []).append(statistics.median(waits))
-        p99.values.setdefault(name, []).append(sorted(waits)[int(len(waits) * 0.99)])
+        p99.values.setdefault(name, []).append(percentile99(waits))
 
     with closing(bench.clone("filling")) as idle:
         note("floor, idle", idle, partial(time.sleep, 5 if bench.rows > 100_000 else 0.1))

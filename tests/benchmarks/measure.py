@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,16 @@ COLUMNS = (
     '"totalValue", "attackerCount", npc, solo, awox'
 )
 
+#: Killmails of the feed under new ids, whichever a condition says.
+INSERT = f"insert into public.killmails select nextval('bench.id'), \"killmailTime\", {COLUMNS} from bench.feed"
+
 DEFERRED = "-c entity_stats.fold=deferred"
+
+
+def percentile99(times: Iterable[float]) -> float:
+    """The 99th percentile."""
+    ordered = sorted(times)
+    return ordered[int(len(ordered) * 0.99)]
 
 
 @dataclass
@@ -59,11 +68,7 @@ class Figure:
 
 def insert(rows: int, feed: int) -> str:
     """A pgbench script's INSERT of that many consecutive killmails of the feed, under new ids."""
-    return (
-        f"\\set n random(1, {feed - rows})\n"
-        f"insert into public.killmails select nextval('bench.id'), \"killmailTime\", {COLUMNS} "
-        f"from bench.feed where n >= :n and n < :n + {rows};\n"
-    )
+    return f"\\set n random(1, {feed - rows})\n{INSERT} where n >= :n and n < :n + {rows};\n"
 
 
 @dataclass
@@ -96,12 +101,12 @@ def pgbench(
             check=False,
             env={**os.environ, "PGOPTIONS": options},
         )
-        times = sorted(
+        times = [
             int(latency) / 1000
             for log in Path(logs).iterdir()
             for latency in (line.split()[2] for line in log.read_text().splitlines())
             if latency != "failed"
-        )
+        ]
     tps = re.search(r"tps = ([\d.]+)", result.stdout)
     failed = re.search(r"number of failed transactions: (\d+)", result.stdout)
     if not (tps and failed and times):
@@ -109,7 +114,7 @@ def pgbench(
     return Run(
         tps=float(tps[1]),
         median=statistics.median(times),
-        p99=times[int(len(times) * 0.99)],
+        p99=percentile99(times),
         failed=int(failed[1]) + result.stderr.count("aborted in command"),
     )
 
@@ -182,10 +187,7 @@ def seconds(work: Callable[[], object]) -> float:
 def bulk(databases: Mapping[str, Database], rows: int) -> list[Figure]:
     """One statement that inserts many killmails (what COPY is to triggers), alone and with the folding of all it left."""
     figure = Figure(f"one statement of {rows:,} killmails, then fold_pending()", "s")
-    sql = (
-        f"insert into public.killmails select nextval('bench.id'), \"killmailTime\", {COLUMNS} "
-        "from bench.feed cross join generate_series(1, %s) where n <= %s"
-    )
+    sql = f"{INSERT} cross join generate_series(1, %s) where n <= %s"
     for name in ("floor", "ours"):
         feed = databases[name].value("select count(*) from bench.feed")
         take = min(rows, feed)
@@ -197,11 +199,8 @@ def bulk(databases: Mapping[str, Database], rows: int) -> list[Figure]:
 def one_beside_many(databases: Mapping[str, Database], rows: int) -> list[Figure]:
     """The slowest single insert while another session commits many killmails in one transaction."""
     figure = Figure(f"slowest insert while {rows:,} killmails are committed", "ms")
-    one = f"insert into public.killmails select nextval('bench.id'), \"killmailTime\", {COLUMNS} from bench.feed where n = 1"
-    many = (
-        f"insert into public.killmails select nextval('bench.id'), \"killmailTime\", {COLUMNS} "
-        f"from bench.feed where n <= {rows}"
-    )
+    one = f"{INSERT} where n = 1"
+    many = f"{INSERT} where n <= {rows}"
     for name in ("floor", "ours"):
         with databases[name].connect() as session:
             session.execute(one)
@@ -252,8 +251,7 @@ def beside_pending(databases: Mapping[str, Database], rows: int, rounds: int, se
         with ours.connect() as session:
             session.execute("set entity_stats.fold = 'deferred'")
             session.execute(
-                f"insert into public.killmails select nextval('bench.id'), \"killmailTime\", {COLUMNS} "
-                "from bench.feed cross join generate_series(1, %s) where n <= %s",
+                f"{INSERT} cross join generate_series(1, %s) where n <= %s",
                 [max(1, rows // take), take],
             )
         figure.values["ours"] = [pgbench(ours, script, 1, seconds).median for _ in range(rounds)]
@@ -265,7 +263,7 @@ def felt(database: Database, rate: float, work: Callable[[], object]) -> tuple[l
     started, done = threading.Event(), threading.Event()
     waits: list[float] = []
     feed = database.value("select count(*) from bench.feed")
-    one = f"insert into public.killmails select nextval('bench.id'), \"killmailTime\", {COLUMNS} from bench.feed where n = %s"
+    one = f"{INSERT} where n = %s"
 
     def ingest() -> None:
         with database.connect() as session:

@@ -22,6 +22,7 @@ from pathlib import Path
 import psycopg
 
 from demo.server import EmbeddedServer
+from tests.benchmarks.measure import percentile99
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 #: Readers, what they read per second (12,000 and 60,000 a minute), and killmails that arrive meanwhile, per second.
@@ -158,7 +159,7 @@ def table(alone: dict[str, list[int]], busy: dict[int, dict[str, list[int]]]) ->
         line = [kind, *_median(alone[kind], alone[first])]
         for times in busy.values():
             if kind in times:
-                p99 = sorted(times[kind])[int(len(times[kind]) * 0.99)]
+                p99 = percentile99(times[kind])
                 line += [*_median(times[kind], times[first]), f"{p99 / 1000:.2f} ms", f"{len(times[kind]):,}"]
             else:
                 line += [""] * 4
