@@ -12,6 +12,9 @@ declare
     now_state record;
     more integer;
     facts entity_stats.ledger [];
+    lightest integer;
+    oldest timestamptz;
+    waited boolean := own <> pg_current_xact_id();
 begin
     -- The gate first, state and cutoffs in later statements: whoever moves them holds it exclusively.
     lock table entity_stats.gate in row share mode;
@@ -48,6 +51,7 @@ begin
 
     -- As many as we bring ourselves, so that nobody's COMMIT more than doubles.
     if leftover is not null and more > 0 then
+        waited := true;
         facts := facts || array(
             select l
             from entity_stats.ledger as l
@@ -61,17 +65,16 @@ begin
         end if;
     end if;
 
-    if
-        exists (select from unnest(facts) as f where f.weight < 0)
-        and exists (select from entity_stats.parked as p where p.xid <> own)
-    then
+    select min(f.weight), min(f."killmailTime") into lightest, oldest from unnest(facts) as f;
+
+    if lightest < 0 and exists (select from entity_stats.parked as p where p.xid <> own) then
         insert into entity_stats.overtaking default values;
     end if;
 
-    if (select min(f."killmailTime") >= now_state.newest and min(f.weight) >= 0 from unnest(facts) as f) then
-        perform entity_stats.merge(facts => facts);
+    if lightest >= 0 and oldest >= now_state.newest then
+        perform entity_stats.merge(facts => facts, waited => waited);
     else
-        perform entity_stats.merge(array(select d from entity_stats.deltas(facts) as d));
+        perform entity_stats.merge(array(select d from entity_stats.deltas(facts) as d), waited => waited);
     end if;
 
     return cardinality(facts);

@@ -1,7 +1,7 @@
 -- The only writer of the cache: applies deltas in one upsert in the one global key order, so that no two writers can deadlock.
 -- Alliances, the hottest rows, are locked last and so for the shortest time. It files the entities for the leaderboards, too.
 create or replace function entity_stats.merge(
-    deltas entity_stats.delta[] default '{}', facts entity_stats.ledger[] default '{}', periods integer default 15
+    deltas entity_stats.delta[] default '{}', facts entity_stats.ledger[] default '{}', periods integer default 15, waited boolean default true
 )
 returns bigint
 language plpgsql
@@ -121,7 +121,7 @@ begin
 
     -- The newest killmail of an entity went: look for the one before it. A new statement, because only now are the rows
     -- locked: what was committed until here is seen, what comes later waits for us and raises the time itself.
-    verify := exists (select from entity_stats.overtaking);
+    verify := waited and exists (select from entity_stats.overtaking);
     if verify and cardinality(facts) > 0 then
         deltas := deltas || array(select d from entity_stats.deltas(facts) as d);
     end if;
@@ -154,5 +154,5 @@ begin
 end
 $$;
 
-comment on function entity_stats.merge(entity_stats.delta[], entity_stats.ledger[], integer) is
-'Adds deltas, or facts that all count in periods (default: in all), to the cache, creating missing rows; returns how many entities it wrote. READ COMMITTED only.';
+comment on function entity_stats.merge(entity_stats.delta[], entity_stats.ledger[], integer, boolean) is
+'Adds deltas, or facts that all count in periods (default: in all), to the cache, creating missing rows; returns how many entities it wrote. waited: some may come from transactions that committed earlier, whose killmails may be gone again. READ COMMITTED only.';
