@@ -22,9 +22,9 @@ begin atomic
         count(*) filter (where p.attacker) as kills,
         count(*) filter (where not p.attacker) as losses,
         coalesce(sum(p.cents) filter (where p.attacker), 0) * 0.01
-        + coalesce(sum(p.isk) filter (where p.attacker), 0) as "iskDestroyed",
+        + coalesce(sum(p.isk) filter (where p.attacker and p.isk is not null), 0) as "iskDestroyed",
         coalesce(sum(p.cents) filter (where not p.attacker), 0) * 0.01
-        + coalesce(sum(p.isk) filter (where not p.attacker), 0) as "iskLost",
+        + coalesce(sum(p.isk) filter (where not p.attacker and p.isk is not null), 0) as "iskLost",
         count(*) filter (where p.attacker and p.solo) as "soloKills",
         count(*) filter (where not p.attacker and p.solo) as "soloLosses",
         count(*) filter (where p.attacker and p.npc) as "npcKills",

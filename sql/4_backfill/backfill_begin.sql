@@ -151,19 +151,20 @@ $$;
 
 comment on function entity_stats.first_year() is 'Year (UTC) of the first killmail of a partitioned table, else this year.';
 
--- So many years that a slice takes seconds and adds few totals of its own: about two million killmails.
+-- So many years that a slice takes seconds and adds few totals of its own: about four million killmails, whose totals fit into
+-- the work_mem of build_slice().
 create or replace function entity_stats.years_per_slice(first_year integer)
 returns integer
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-    select greatest(1, y.years * pg_size_bytes('300 MB') / greatest(1, sum(pg_relation_size(l.leaf))))::integer
+    select greatest(1, y.years * pg_size_bytes('600 MB') / greatest(1, sum(pg_relation_size(l.leaf))))::integer
     from (select date_part('year', now() at time zone 'UTC')::integer - years_per_slice.first_year + 1 as years) as y
     cross join unnest(entity_stats.leaves()) as l (leaf)
     group by y.years;
 end;
 
-comment on function entity_stats.years_per_slice(integer) is 'How many calendar years, of those since first_year, hold about 300 MB of killmails.';
+comment on function entity_stats.years_per_slice(integer) is 'How many calendar years, of those since first_year, hold about 600 MB of killmails.';
 
 create or replace function entity_stats.slices(first_year integer, years integer)
 returns table (period text, slice integer, from_time timestamptz, to_time timestamptz)

@@ -21,9 +21,9 @@ from tests.benchmarks import cleanup, filling, measure, report
 from tests.benchmarks.worlds import YEARS, Bench, assert_exact
 from tests.database import Database
 
-#: Backfills of the whole world, and those that tell what parallel workers do, of a tenth of it.
+#: Backfills of the whole world, and of a tenth of it.
 LARGE = ("four-phases", "four-phases, no index but the key", "ours")
-SMALL = ("ours", "ours, one session", "ours, one session, no parallel workers")
+SMALL = ("ours", "ours, one session")
 
 
 def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: int, durable: bool) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: i
             [bench, small] = pool.map(partial(Bench, server), (rows, fewer), (feed, feed), ("world", "small"))
         note(f"{rows:,} and {fewer:,} killmails generated")
         few = filling.backfill(small, rounds, SMALL)
-        note("backfill, parallel workers")
+        note("backfill of the small world")
         note("backfill", [*filling.backfill(bench, rounds if rows < 1_000_000 else 1, LARGE), *few])
         figures.append(filling.projected(figures, (small, bench), 90_000_000))
         note("ingest during the backfill", filling.ingest_meanwhile(small, rounds))
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given.rows, given.feed, given.rounds, given.seconds, given.bulk = 100_000, 50_000, 1, 2, 50_000
     results = run(given.rows, given.feed, given.rounds, given.seconds, given.clients, given.bulk, given.durable)
     if given.output:
-        report.write(results, given.output)
+        report.renew(results, given.output)
     print(report.targets(results), report.table(results), sep="\n")
 
 

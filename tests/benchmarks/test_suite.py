@@ -31,6 +31,8 @@ def test_the_suite_runs_and_reports(tmp_path: Path) -> None:
     assert "| backfill of 3,000 killmails | ours |" in page
     assert "| soak, 500 killmails/s for 1 s: p99 | last tenth |" in page
     assert "| single-row insert, 1 client | ours |" in page
+    report.renew(results, tmp_path)
+    assert (tmp_path / "performance.md").read_text() == page, "what was measured by itself stays"
     assert (tmp_path / "benchmarks" / "write_path.svg").read_text().startswith("<svg")
 
 
