@@ -159,7 +159,8 @@ def test_locks_in_the_order_of_folds(ready: Database) -> None:
     assert_exact(ready)
 
 
-def test_newest_killmail_deleted_before_it_is_folded(ready: Database) -> None:
+@pytest.mark.parametrize("commits", [0, 5], ids=["folded by fold_pending()", "taken along by commits"])
+def test_newest_killmail_deleted_before_it_is_folded(ready: Database, commits: int) -> None:
     """A deletion that is folded before the arrival of what it deleted: the time does not come back with it."""
     with ready.connect(user=WRITER) as writer:
         for number in range(3):
@@ -168,6 +169,10 @@ def test_newest_killmail_deleted_before_it_is_folded(ready: Database) -> None:
             writer.execute("commit")
         writer.execute('delete from public.killmails where "killmailId" in (1, 2)')
     assert pending(ready) > 0
+    for number in range(commits):
+        with ready.connect(user=WRITER) as writer:
+            writer.execute(KILL, [10 + number, "1 minute", 701, 801])
+    assert (pending(ready) == 0) == (commits > 0)
     assert ready.fetch(DIFFERENCES) == []
     assert_exact(ready)
     assert ready.value("select count(*) from entity_stats.overtaking") == 0
