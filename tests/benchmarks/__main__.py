@@ -28,8 +28,7 @@ SMALL = ("ours", "ours, one session")
 
 def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: int, durable: bool) -> dict[str, Any]:
     """Measure everything once; sizes in killmails, seconds per pgbench run. Raises if the cache is not exact."""
-    begun = datetime.datetime.now(datetime.UTC)
-    load = os.getloadavg()[0]
+    begun, load = report.moment()
     with EmbeddedServer(durable=durable, settings=report.SETTINGS) as server:
         figures: list[measure.Figure] = []
 

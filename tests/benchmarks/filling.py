@@ -10,8 +10,6 @@ Adds its figures to the results that `make bench` has left in the folder.
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
 import random
 import statistics
 import sys
@@ -224,15 +222,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("killmails", type=int, nargs="?", default=20_000_000)
     parser.add_argument("--output", type=Path, default=report.DOCS, help="folder of performance.md and benchmarks/")
     given = parser.parse_args(arguments)
-    begun = datetime.datetime.now(datetime.UTC)
-    load = os.getloadavg()[0]
+    begun = report.moment()
     with EmbeddedServer(settings=report.SETTINGS) as server:
         bench = Bench(server, given.killmails, 100)
         figures = backfill(bench, 1, ("four-phases", "ours"))
         with closing(Database(server, "ours")) as database:
             assert_exact(database)
-    circumstances = f"{begun:%Y-%m-%d %H:%M} UTC, load before and after {load:.1f} and {os.getloadavg()[0]:.1f}"
-    report.add(figures, given.output, f"backfill of {given.killmails:,} killmails", circumstances)
+    report.add(figures, given.output, f"backfill of {given.killmails:,} killmails", begun)
     return 0
 
 

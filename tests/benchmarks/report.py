@@ -5,7 +5,9 @@ python -m tests.benchmarks.report      write docs/performance.md from the result
 
 from __future__ import annotations
 
+import datetime
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,19 +163,33 @@ def renew(results: dict[str, Any], folder: Path) -> None:
     """Write the results of `make bench` in place of its last ones. What was measured by itself stays: the machine's lines say of what."""
     before = kept(folder)
     notes = {name: note for name, note in before["machine"].items() if note.startswith(BY_ITSELF)}
-    figures = [
-        row
-        for row in before["figures"]
-        if row["what"].startswith(tuple(notes)) and row["what"] not in {new["what"] for new in results["figures"]}
-    ]
+    renewed = {row["what"] for row in results["figures"]}
+    figures = [row for row in before["figures"] if row["what"].startswith(tuple(notes)) and row["what"] not in renewed]
     write({"machine": results["machine"] | notes, "figures": results["figures"] + figures}, folder)
 
 
-def add(figures: list[Figure], folder: Path, name: str, circumstances: str) -> None:
-    """Put figures that were measured by themselves, all of whose names begin so, into the folder's results, in place of older ones."""
+def moment() -> tuple[datetime.datetime, float]:
+    """The time (UTC) and the machine's load: to be taken before measuring."""
+    return datetime.datetime.now(datetime.UTC), os.getloadavg()[0]
+
+
+def add(
+    figures: list[Figure], folder: Path, name: str, begun: tuple[datetime.datetime, float], condition: str = ""
+) -> None:
+    """Put figures that were measured by themselves into the folder's results, in place of older ones.
+
+    Args:
+        figures: all of their names begin with `name`.
+        folder: of performance.md and benchmarks/.
+        name: of the machine's line that says when they were measured.
+        begun: the moment() before.
+        condition: what else to say of them.
+    """
     results = kept(folder)
     rows = [figure.row() for figure in figures]
-    results["machine"][name] = f"{BY_ITSELF} {circumstances}"
+    time, load = begun
+    when = f"{time:%Y-%m-%d %H:%M} UTC, load before and after {load:.1f} and {os.getloadavg()[0]:.1f}"
+    results["machine"][name] = ", ".join(filter(None, [f"{BY_ITSELF} {when}", condition]))
     results["figures"] = [row for row in results["figures"] if not row["what"].startswith(name)] + rows
     write(results, folder)
     print(table({"figures": rows}))

@@ -8,8 +8,6 @@ Adds its figures to the results that `make bench` has left in the folder.
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -60,14 +58,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rows", type=int, default=500_000, help="killmails of the past")
     parser.add_argument("--output", type=Path, default=report.DOCS, help="folder of performance.md and benchmarks/")
     given = parser.parse_args(arguments)
-    begun = datetime.datetime.now(datetime.UTC)
-    load = os.getloadavg()[0]
+    begun = report.moment()
     with EmbeddedServer(settings=report.SETTINGS) as server:
         figures = soak(server, given.rows, given.seconds)
-    circumstances = (
-        f"{begun:%Y-%m-%d %H:%M} UTC, load before {load:.1f}, beside {given.rows:,} killmails of the past, fsync on"
-    )
-    report.add(figures, given.output, "soak", circumstances)
+    report.add(figures, given.output, "soak", begun, f"beside {given.rows:,} killmails of the past, fsync on")
     return 0
 
 
