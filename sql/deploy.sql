@@ -21,12 +21,13 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 1_source/totals_by_role.sql
 
 -- triggers: write signed facts, nothing else
+\ir 2_capture/fact.sql
 \ir 2_capture/ledger.sql
-\ir 2_capture/ticket.sql
-\ir 2_capture/parked.sql
 \ir 2_capture/invalidation.sql
 \ir 2_capture/captures.sql
-\ir 2_capture/enlist.sql
+\ir 2_capture/waits.sql
+\ir 2_capture/not_captured.sql
+\ir 2_capture/capture_table.sql
 \ir 2_capture/update_entity_stats_on_insert.sql
 \ir 2_capture/capture_delete.sql
 \ir 2_capture/capture_update.sql
@@ -37,20 +38,18 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 3_cache/entity_stats_cache.sql
 \ir 3_cache/run.sql
 \ir 3_cache/run_check.sql
-\ir 3_cache/time_window.sql
 \ir 3_cache/state.sql
+\ir 3_cache/time_window.sql
 \ir 3_cache/past.sql
 \ir 3_cache/lock_patiently.sql
 \ir 3_cache/delta.sql
-\ir 3_cache/deltas.sql
+\ir 3_cache/parties.sql
 \ir 3_cache/pending.sql
 \ir 3_cache/cached.sql
 \ir 3_cache/last_time.sql
-\ir 3_cache/overtaking.sql
-\ir 3_cache/summed.sql
 \ir 3_cache/ranked.sql
+\ir 3_cache/add.sql
 \ir 3_cache/merge.sql
-\ir 3_cache/fold.sql
 \ir 3_cache/fold_at_commit.sql
 \ir 3_cache/fold_pending.sql
 

@@ -1,27 +1,42 @@
--- The ledger: one signed row per captured killmail, waiting to be folded into the cache. Capture inserts, the fold takes.
--- The primary key doubles as the index by transaction; a separate CREATE INDEX would lock the ledger at every redeploy.
-create table if not exists entity_stats.ledger (
-    xid xid8 not null default pg_current_xact_id(),
-    fact bigint not null generated always as identity,
-    weight integer not null,
-    "killmailTime" timestamptz not null,
-    "topAttackerCharacterId" bigint not null,
-    "topAttackerCorporationId" bigint not null,
-    "topAttackerAllianceId" bigint not null,
-    "victimCharacterId" bigint not null,
-    "victimCorporationId" bigint not null,
-    "victimAllianceId" bigint not null,
-    isk numeric not null,
-    solo boolean not null,
-    npc boolean not null,
-    folded boolean not null default false,
-    absorbed boolean not null default false,
-    primary key (xid, fact)
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+-- The ledger: what each statement changed, until it is folded into the cache. A COMMIT deletes its own rows when it folds them, so
+-- whatever another session can see here is pending. part is given out when a statement captures: a deletion has a greater
+-- one than the arrival that it has seen, whoever commits first.
+do $$
+begin
+    if to_regclass('entity_stats.ledger') is null then
+        create table entity_stats.ledger (
+            part bigint primary key generated always as identity,
+            xid xid8 not null default pg_current_xact_id(),
+            "capturedAt" timestamptz not null default clock_timestamp(),
+            killmails integer not null,
+            facts entity_stats.fact[] not null,
+            reason text,
+            "failedAt" timestamptz,
+            folded boolean not null default false,
+            absorbed boolean not null default false,
+            turn bigint
+        ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+        create index ledger_xid on entity_stats.ledger (xid);
+    end if;
+end
+$$;
 
-comment on table entity_stats.ledger is 'Signed facts of captured killmails that the cache does not contain yet.';
-comment on column entity_stats.ledger.xid is 'Transaction that changed the killmail.';
-comment on column entity_stats.ledger.weight is '1: a killmail came, -1: it went, 0: only its ISK changed.';
-comment on column entity_stats.ledger.isk is 'Signed ISK: what the killmail adds to the sums.';
+-- Killmails as they are, by the statement that could not write to the ledger, which somebody held locked: pending as well.
+create table if not exists entity_stats.aside (
+    part bigint primary key generated always as identity,
+    xid xid8 not null default pg_current_xact_id(),
+    "capturedAt" timestamptz not null default clock_timestamp(),
+    weight integer not null,
+    killmail jsonb not null,
+    reason text not null
+);
+
+comment on table entity_stats.ledger is 'Signed facts of captured killmails that the cache does not contain yet, a row per statement.';
+comment on column entity_stats.ledger.xid is 'Transaction that changed the killmails.';
+comment on column entity_stats.ledger.killmails is 'How many facts the row has.';
+comment on column entity_stats.ledger.reason is 'Why its own COMMIT does not fold it, or did not; null: it will.';
+comment on column entity_stats.ledger."failedAt" is 'When a fold of it failed last.';
 comment on column entity_stats.ledger.folded is 'The cache contains it already; kept only while a rebuild still needs it.';
 comment on column entity_stats.ledger.absorbed is 'A running build has taken it into its staging.';
+comment on column entity_stats.ledger.turn is 'How fold_at_commit() knows that it is the last: the command that wrote the row before.';
+comment on table entity_stats.aside is 'Captured killmails, whole, that could not be written to the ledger; fold_pending() moves them there.';

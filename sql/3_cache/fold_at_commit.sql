@@ -1,93 +1,170 @@
--- The fold at COMMIT. The insert of a ticket does nothing but delete it, and that delete is what folds: the fold is then the
--- last in the queue of deferred events, behind deferred constraints of the site, and survives SET CONSTRAINTS ALL IMMEDIATE.
--- Both happen within the command that commits. In one that does not, the fold postpones itself again: its row locks belong to
--- the end of the transaction, where there is one order for everybody.
-create or replace function entity_stats.postpone_fold()
-returns trigger
-language plpgsql security definer -- the ingesting role has no right on tickets
+-- The fold at COMMIT: this transaction's facts leave the ledger and are added to the cache, as the very last thing that it does. The
+-- row locks of everybody are so taken in one order at the end: no deadlock, short locks. That it is the end is known, not assumed:
+--   Nothing was written since the row was (cmin, PostgreSQL's count of this transaction's commands), so nothing is queued behind us: no
+--   deferred constraint or trigger of the site. Else there is another turn, at the end of the queue.
+--   The update that asks is an event of this trigger, too. Deferred, it waits until we are done, and has nothing to do. But if SET
+--   CONSTRAINTS ... IMMEDIATE has brought us here in mid-transaction, it is fired at once, within us: then this is put off.
+-- Whatever fails, the facts are where they were: in the ledger, pending.
+create or replace function entity_stats.fold_own(part bigint)
+returns text
+language plpgsql
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set enable_seqscan = off
+set jit = off
+set plan_cache_mode = force_generic_plan -- planned once per session: planning takes longer than a small fold
 as $$
+declare
+    most constant integer := 500; -- killmails: 100,000 in one COMMIT stalled everybody else for seconds
+    now_state entity_stats.state;
+    last boolean;
+    facts entity_stats.fact [];
+    lightest integer;
+    oldest timestamptz;
 begin
-    set constraints entity_stats.fold_at_commit deferred;
-    perform set_config('entity_stats.due', statement_timestamp()::text, true);
-    delete from entity_stats.ticket as t where t.xid = new.xid;
+    update entity_stats.ledger as l
+    set turn = l.cmin::text::bigint
+    where
+        l.part = fold_own.part
+        and l.xid = pg_current_xact_id()
+        and l.reason is null
+        and not exists (
+            select from entity_stats.ledger as n where n.xid = l.xid and n.part > l.part and n.reason is null -- has a turn of its own
+        )
+    returning l.cmin::text::bigint = l.turn + 1 into last;
+
+    if not last then
+        update entity_stats.ledger as l set turn = null where l.part = fold_own.part;
+        return null;
+    elsif last is null then
+        return null;
+    end if;
+
+    -- The gate first, state and cutoffs in the next statement: whoever moves them holds it exclusively.
+    lock table entity_stats.gate in row share mode;
+    select s.* into now_state from entity_stats.state as s;
+
+    if now_state.status = 'backfilling' then
+        return null;
+    elsif now_state.retaining then
+        with taken as (
+            update entity_stats.ledger as l
+            set folded = true
+            where l.xid = pg_current_xact_id() and l.reason is null
+            returning l.facts
+        )
+
+        select array_agg(f), min(f.weight), min(f."killmailTime")
+        into facts, lightest, oldest
+        from taken as t
+        cross join lateral unnest(t.facts) as f;
+    else
+        with taken as (
+            delete from entity_stats.ledger as l
+            where l.xid = pg_current_xact_id() and l.reason is null
+            returning l.facts
+        )
+
+        select array_agg(f), min(f.weight), min(f."killmailTime")
+        into facts, lightest, oldest
+        from taken as t
+        cross join lateral unnest(t.facts) as f;
+    end if;
+
+    if now_state.status = 'empty' then
+        return null;
+    elsif cardinality(facts) > most then
+        return format('more than %s killmails', most);
+    elsif lightest >= 0 and oldest >= now_state."cutoff14d" then
+        perform entity_stats.add(facts, '{}', 15, null, null);
+        return null;
+    end if;
+
+    if lightest < 0 then
+        -- A deletion must not overtake the arrival that it deletes.
+        if exists (select from entity_stats.ledger as l where not l.folded) or exists (select from entity_stats.aside) then
+            return 'earlier killmails are pending';
+        end if;
+        -- For a look at the source. Not waited for: who waits here would hold up a transaction of the site that waits for him.
+        lock table public.killmails in access share mode nowait;
+    end if;
+    perform entity_stats.merge(facts);
     return null;
 end
 $$;
 
-comment on function entity_stats.postpone_fold() is 'Deferred trigger of a new ticket: queues the fold behind everything that is already deferred.';
+comment on function entity_stats.fold_own(bigint) is
+'Folds this transaction''s facts if the row part of the ledger is its last one and nothing is queued behind it, else queues another turn; returns why they must wait after all, null when they need not.';
 
 create or replace function entity_stats.fold_at_commit()
 returns trigger
 language plpgsql security definer -- the ingesting role has no right on ledger and cache
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s'
 as $$
 declare
-    most constant integer := 500; -- killmails: 100,000 in one COMMIT stalled everybody else for seconds
-    leftover xid8;
-    reason text;
+    put_off constant text := 'ES001';
+    why text;
     failed_at timestamptz;
 begin
-    if current_setting('entity_stats.due', true) is distinct from statement_timestamp()::text then
-        insert into entity_stats.ticket (xid) values (old.xid) on conflict do nothing;
+    if new.turn is not null then
+        if pg_trigger_depth() > 1 then
+            raise exception using errcode = put_off;
+        end if;
         return null;
     end if;
 
-    if current_setting('max_prepared_transactions') <> '0' and current_query() ~* '\mprepare\M(\s|/\*.*?\*/|--[^\n]*\n)+transaction\M' then
-        reason := 'prepared transaction'; -- would hold its row locks until somebody finishes it
-    else
-        begin
-            -- Left-over facts must not wait for the clock: each COMMIT takes some along, but none that have made trouble.
-            select p.xid into leftover
-            from entity_stats.parked as p
-            where p."failedAt" is null and p.xid <> old.xid and entity_stats.claim_parked(p.xid)
-            limit 1
-            for update skip locked;
+    begin
+        if pg_trigger_depth() > 1 then
+            raise exception using errcode = put_off;
+        elsif current_setting('max_prepared_transactions') <> '0' and current_query() ~* '\mprepare\M(\s|/\*.*?\*/|--[^\n]*\n)+transaction\M' then
+            why := 'prepared transaction'; -- would hold its row locks until somebody finishes it
+        else
+            why := entity_stats.fold_own(new.part);
+        end if;
 
-            perform entity_stats.fold(old.xid, leftover, most, whole => true);
-        exception
-            when others or query_canceled then
-                -- An ingest must never fail because of the cache: the facts stay in the ledger for a later fold.
-                reason := format('%s: %s', sqlstate, sqlerrm);
-                failed_at := clock_timestamp();
-                raise log 'entity stats cache: fold left pending (%)', reason;
-        end;
-    end if;
+        if why is not null then
+            raise exception using errcode = 'ES002';
+        end if;
+        return null;
+    exception
+        when sqlstate 'ES001' or sqlstate 'ES002' then
+            null;
+        when others or query_canceled then
+            why := format('%s: %s', sqlstate, sqlerrm);
+            failed_at := clock_timestamp();
+            raise log 'entity stats cache: fold left pending (%)', why;
+    end;
 
-    if reason is not null then
-        insert into entity_stats.parked (xid, reason, "failedAt") values (old.xid, reason, failed_at);
-    end if;
-
-    -- Either transaction may be to blame.
-    if failed_at is not null and leftover is not null then
-        update entity_stats.parked as p
-        set "failedAt" = failed_at
-        where p.ctid = any(array(select q.ctid from entity_stats.parked as q where q.xid = leftover for update skip locked));
-    end if;
+    begin
+        if why is null then
+            set constraints entity_stats.fold_at_commit deferred;
+            update entity_stats.ledger as l set turn = null where l.part = new.part;
+        else
+            update entity_stats.ledger as l
+            set reason = why, "failedAt" = failed_at
+            where l.xid = pg_current_xact_id() and l.reason is null;
+        end if;
+    exception
+        when others or query_canceled then
+            raise log 'entity stats cache: facts left pending (%)', sqlerrm;
+    end;
 
     return null;
 end
 $$;
 
-comment on function entity_stats.fold_at_commit() is 'Deferred trigger of a deleted ticket: folds this transaction''s facts, or parks them. Never raises.';
+comment on function entity_stats.fold_at_commit() is 'Deferred trigger of the ledger: folds this transaction''s facts as its last action, or leaves them pending. Never raises but to itself.';
 
 do $$
 begin
-    if not exists (select from pg_catalog.pg_trigger as t where t.tgrelid = 'entity_stats.ticket'::regclass and t.tgname = 'fold_at_commit') then
-        create constraint trigger postpone_fold
-        after insert on entity_stats.ticket
-        deferrable initially deferred
-        for each row execute function entity_stats.postpone_fold();
-
+    if not exists (select from pg_catalog.pg_trigger as t where t.tgrelid = 'entity_stats.ledger'::regclass and t.tgname = 'fold_at_commit') then
         create constraint trigger fold_at_commit
-        after delete on entity_stats.ticket
+        after insert or update of turn on entity_stats.ledger
         deferrable initially deferred
-        for each row execute function entity_stats.fold_at_commit();
+        for each row when (new.reason is null) execute function entity_stats.fold_at_commit();
 
         -- Like capture: whatever session_replication_role says.
-        alter table entity_stats.ticket enable always trigger postpone_fold;
-        alter table entity_stats.ticket enable always trigger fold_at_commit;
+        alter table entity_stats.ledger enable always trigger fold_at_commit;
     end if;
 end
 $$;

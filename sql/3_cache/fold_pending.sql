@@ -1,128 +1,171 @@
--- Folds what is parked, in chunks of bounded size, each its own transaction; any number of sessions may run it at once.
-create or replace function entity_stats.fold_parked(most integer, since timestamptz)
-returns bigint
+-- Folds what is pending in the order in which it was captured, so that a deletion never comes before its arrival, in chunks of bounded
+-- size, each its own transaction. Several sessions may ask for it at once: they take turns.
+create or replace function entity_stats.fold_some(most integer, except_parts bigint[])
+returns table (folded bigint, failed bigint[], why text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 set lock_timeout = '2s'
 as $$
 declare
-    leftover xid8;
-    folded bigint;
+    parts bigint [];
+    facts entity_stats.fact [];
+    retried boolean;
 begin
-    -- killmails before the gate, as everywhere: merge() may have to look something up in it.
+    -- The turn first: who waits for it holds nothing. Then killmails before the gate, as everywhere: merge() may look something up.
+    perform set_config('lock_timeout', '0', true);
+    perform pg_advisory_xact_lock(hashtextextended('entity_stats.fold_pending', 0));
+    perform set_config('lock_timeout', '2s', true);
     perform entity_stats.lock_patiently('public.killmails', 'access share');
+    lock table entity_stats.gate in row share mode;
 
-    select p.xid into leftover
-    from entity_stats.parked as p
-    where (p."failedAt" is null or p."failedAt" < since) and entity_stats.claim_parked(p.xid)
-    limit 1
-    for update skip locked;
+    if not exists (select from entity_stats.state as s where s.status = 'ready') then
+        return;
+    end if;
 
-    if not found then
-        delete from entity_stats.overtaking where not exists (select from entity_stats.parked);
-        return null;
+    select
+        array_agg(n.part order by n.part) filter (where n.before < most),
+        bool_or(n."failedAt" is not null) filter (where n.before < most)
+    into parts, retried
+    from (
+        select l.part, l."failedAt", sum(l.killmails) over (order by l.part) - l.killmails as before
+        from (
+            select p.part, p.killmails, p."failedAt"
+            from entity_stats.ledger as p
+            where not p.folded and p.part <> all(except_parts)
+            order by p.part
+            limit most
+        ) as l
+    ) as n;
+
+    if parts is null then
+        return;
     end if;
 
     begin
-        folded := entity_stats.fold(leftover, null, most);
+        select array_agg(f)
+        into facts
+        from entity_stats.ledger as l
+        cross join lateral unnest(l.facts) as f
+        where l.part = any(parts);
+
+        -- Others may have been folded while one of these failed.
+        perform entity_stats.merge(facts, verify => retried or cardinality(except_parts) > 0);
+
+        if (select s.retaining from entity_stats.state as s) then
+            update entity_stats.ledger as l set folded = true where l.part = any(parts) and not l.absorbed;
+        end if;
+        delete from entity_stats.ledger as l where l.part = any(parts) and not l.folded;
+
+        folded := cardinality(facts);
     exception
         when others then
-            -- The others must not wait for it: fold_pending() says so in the end.
-            update entity_stats.parked as p
-            set "failedAt" = clock_timestamp(), reason = format('%s: %s', sqlstate, sqlerrm)
-            where p.xid = leftover;
-            return 0;
+            folded := 0;
+            failed := parts;
+            why := format('%s: %s', sqlstate, sqlerrm);
+            if cardinality(parts) = 1 then
+                update entity_stats.ledger as l set reason = why, "failedAt" = clock_timestamp() where l.part = parts[1];
+            end if;
     end;
 
-    if folded is not null and not exists (select from entity_stats.ledger as l where l.xid = leftover and not l.folded) then
-        delete from entity_stats.parked as p where p.xid = leftover;
-    end if;
-
-    return folded;
+    return next;
 end
 $$;
 
-comment on function entity_stats.fold_parked(integer, timestamptz) is
-'Folds up to most facts of one parked transaction that has not failed since; returns how many, null when there is none, others are at it, or the cache is not folding.';
+comment on function entity_stats.fold_some(integer, bigint[]) is
+'Folds the next pending facts, about most, but those of except_parts; returns how many and, when the fold has failed, the parts that it tried, and why. No row: nothing is pending, or the cache is not folding.';
+
+create or replace function entity_stats.fold_aside()
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    moved bigint;
+begin
+    perform entity_stats.lock_patiently('public.killmails', 'access share');
+
+    with taken as (
+        delete from entity_stats.aside as d
+        using entity_stats.facts_aside() as a
+        where d.part = a.part
+        returning a.xid, a."capturedAt", a.fact, a.reason, a.part
+    )
+
+    insert into entity_stats.ledger (xid, "capturedAt", facts, killmails, reason)
+    select t.xid, t."capturedAt", array[t.fact], 1, t.reason
+    from taken as t
+    order by t.part;
+
+    get diagnostics moved = row_count;
+    return moved;
+end
+$$;
+
+comment on function entity_stats.fold_aside() is 'Moves the killmails that were set aside to the ledger; returns how many.';
 
 create or replace procedure entity_stats.fold_pending()
 language plpgsql
 as $$
 declare
-    folded bigint;
-    total bigint := 0;
     begun constant timestamptz := pg_catalog.clock_timestamp();
     reported timestamptz := begun;
-    failed bigint;
+    most integer := 500;
+    total bigint := 0;
+    failed bigint [] := '{}';
+    in_a_row integer := 0;
     why text;
+    step record;
 begin
     if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'fold_pending() works in READ COMMITTED only'
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';
-    end if;
-
-    if (select s.status = 'backfilling' and not s.folding from entity_stats.state as s) then
+    elsif (select s.status = 'backfilling' from entity_stats.state as s) then
         raise notice 'A backfill is running: it will take all pending facts in';
         return;
     end if;
 
-    perform entity_stats.park_strays();
-    commit;
+    if exists (select from entity_stats.aside) then
+        perform entity_stats.fold_aside();
+        commit;
+    end if;
 
     loop
-        folded := entity_stats.fold_parked(500, begun);
+        select s.* into step from entity_stats.fold_some(most, failed) as s;
+        exit when not found;
         commit;
-        exit when folded is null;
 
-        total := total + folded;
+        -- One of them is to blame: ever fewer at once, until it is alone and can be left. Many in a row have a cause in common.
+        if step.failed is null then
+            in_a_row := 0;
+        elsif most > 1 then
+            most := greatest(1, most / 8);
+        else
+            failed := failed || step.failed;
+            why := step.why;
+            in_a_row := in_a_row + 1;
+            exit when in_a_row = 10;
+            most := case when in_a_row = 1 then 500 else 1 end;
+        end if;
+
+        total := total + step.folded;
         if pg_catalog.clock_timestamp() - reported > interval '5 seconds' then
             raise notice '  % killmails so far', pg_catalog.to_char(total, 'FM999,999,999,990');
             reported := pg_catalog.clock_timestamp();
         end if;
     end loop;
+    commit;
 
     raise notice 'Folded % pending killmails', pg_catalog.to_char(total, 'FM999,999,999,990');
 
-    select count(distinct p.xid), min(p.reason) into failed, why from entity_stats.parked as p where p."failedAt" >= begun;
-    if failed > 0 then
-        raise exception 'the killmails of % transactions could not be folded: %', failed, why
+    if pg_catalog.cardinality(failed) > 0 then
+        raise exception 'killmails of % statements could not be folded: %', pg_catalog.cardinality(failed), why
             using errcode = pg_catalog.left(why, 5),
-                hint = 'They stay in the ledger. Mend the cause (entity_stats.parked has them all), then call entity_stats.fold_pending() again.';
+                hint = 'They stay in entity_stats.ledger, with their reason. Mend the cause, then call entity_stats.fold_pending() again.';
     end if;
 end
 $$;
 
 comment on procedure entity_stats.fold_pending () is
 'Applies all pending facts to the cache (bulk loads, other isolation levels, faults), 500 killmails per transaction. Call it with autocommit.';
-
-create or replace function entity_stats.claim_parked(xid xid8)
-returns boolean
-language sql volatile
-set search_path = pg_catalog, pg_temp
-return pg_try_advisory_xact_lock(hashtext('entity_stats.parked'), hashtext(xid::text));
-
-comment on function entity_stats.claim_parked(xid8) is
-'Whether this transaction may fold the facts of a parked one until it ends: nobody else does meanwhile.';
-
--- The statement sees facts and their transactions' notes of one moment, so what has none will never get one.
-create or replace function entity_stats.park_strays()
-returns bigint
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    strays bigint;
-begin
-    insert into entity_stats.parked (xid, reason)
-    select distinct l.xid, 'stray'
-    from entity_stats.ledger as l
-    where not l.folded and not exists (select from entity_stats.parked as p where p.xid = l.xid);
-
-    get diagnostics strays = row_count;
-    return strays;
-end
-$$;
-
-comment on function entity_stats.park_strays() is
-'Parks committed facts that nobody was told of, e.g. because a session has tampered with settings of the cache; returns how many transactions.';

@@ -1,158 +1,101 @@
--- The only writer of the cache: applies deltas in one upsert in the one global key order, so that no two writers can deadlock.
--- Alliances, the hottest rows, are locked last and so for the shortest time. It files the entities for the leaderboards, too.
+-- Applies facts and deltas of any age. What counts in the same periods goes in one upsert; where there are several such upserts, the
+-- rows are locked first, all of them in the one order.
 create or replace function entity_stats.merge(
-    deltas entity_stats.delta[] default '{}', facts entity_stats.ledger[] default '{}', periods integer default 15, waited boolean default true
+    facts entity_stats.fact[] default '{}', deltas entity_stats.delta[] default '{}', verify boolean default false
 )
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set jit = off
 as $$
 declare
-    written bigint;
-    gone entity_stats.ranked [];
-    come entity_stats.ranked [];
-    verify boolean;
+    band record;
+    bands integer [];
+    written bigint := 0;
 begin
-    with added as materialized (
-        select s.* from entity_stats.summed(deltas, facts, periods) as s
-    ),
-
-    merged as (
-        insert into public.entity_stats_cache as c
-        select a.*
-        from added as a
-        order by a."entityType" collate "C" desc, a."entityId"
-        on conflict ("entityId", "entityType") do update
-        set
-            "killsAll" = c."killsAll" + excluded."killsAll",
-            "lossesAll" = c."lossesAll" + excluded."lossesAll",
-            "iskDestroyedAll" = c."iskDestroyedAll" + excluded."iskDestroyedAll",
-            "iskLostAll" = c."iskLostAll" + excluded."iskLostAll",
-            "soloKillsAll" = c."soloKillsAll" + excluded."soloKillsAll",
-            "soloLossesAll" = c."soloLossesAll" + excluded."soloLossesAll",
-            "npcKillsAll" = c."npcKillsAll" + excluded."npcKillsAll",
-            "npcLossesAll" = c."npcLossesAll" + excluded."npcLossesAll",
-            "kills90d" = c."kills90d" + excluded."kills90d",
-            "losses90d" = c."losses90d" + excluded."losses90d",
-            "iskDestroyed90d" = c."iskDestroyed90d" + excluded."iskDestroyed90d",
-            "iskLost90d" = c."iskLost90d" + excluded."iskLost90d",
-            "soloKills90d" = c."soloKills90d" + excluded."soloKills90d",
-            "soloLosses90d" = c."soloLosses90d" + excluded."soloLosses90d",
-            "npcKills90d" = c."npcKills90d" + excluded."npcKills90d",
-            "npcLosses90d" = c."npcLosses90d" + excluded."npcLosses90d",
-            "kills30d" = c."kills30d" + excluded."kills30d",
-            "losses30d" = c."losses30d" + excluded."losses30d",
-            "iskDestroyed30d" = c."iskDestroyed30d" + excluded."iskDestroyed30d",
-            "iskLost30d" = c."iskLost30d" + excluded."iskLost30d",
-            "soloKills30d" = c."soloKills30d" + excluded."soloKills30d",
-            "soloLosses30d" = c."soloLosses30d" + excluded."soloLosses30d",
-            "npcKills30d" = c."npcKills30d" + excluded."npcKills30d",
-            "npcLosses30d" = c."npcLosses30d" + excluded."npcLosses30d",
-            "kills14d" = c."kills14d" + excluded."kills14d",
-            "losses14d" = c."losses14d" + excluded."losses14d",
-            "iskDestroyed14d" = c."iskDestroyed14d" + excluded."iskDestroyed14d",
-            "iskLost14d" = c."iskLost14d" + excluded."iskLost14d",
-            "soloKills14d" = c."soloKills14d" + excluded."soloKills14d",
-            "soloLosses14d" = c."soloLosses14d" + excluded."soloLosses14d",
-            "npcKills14d" = c."npcKills14d" + excluded."npcKills14d",
-            "npcLosses14d" = c."npcLosses14d" + excluded."npcLosses14d",
-            "lastKillTime" = greatest(c."lastKillTime", excluded."lastKillTime"),
-            "lastLossTime" = greatest(c."lastLossTime", excluded."lastLossTime"),
-            "updatedAt" = excluded."updatedAt"
-        returning
-            c."entityId", c."entityType",
-            c."killsAll", c."iskDestroyedAll", c."iskLostAll",
-            c."kills90d", c."iskDestroyed90d", c."iskLost90d",
-            c."kills30d", c."iskDestroyed30d", c."iskLost30d",
-            c."kills14d", c."iskDestroyed14d", c."iskLost14d"
-    ),
-
-    -- Fenced, so that nothing is computed twice.
-    now_and_before as (
+    select array_agg(b.periods) into bands
+    from (
         select
-            m."entityId", m."entityType", b.periods,
-            case b.periods when 1 then m."killsAll" when 2 then m."kills90d" when 4 then m."kills30d" else m."kills14d" end as kills,
-            case b.periods when 1 then a."killsAll" when 2 then a."kills90d" when 4 then a."kills30d" else a."kills14d" end as more_kills,
-            case b.periods when 1 then m."iskDestroyedAll" when 2 then m."iskDestroyed90d" when 4 then m."iskDestroyed30d" else m."iskDestroyed14d" end as destroyed,
-            case b.periods when 1 then a."iskDestroyedAll" when 2 then a."iskDestroyed90d" when 4 then a."iskDestroyed30d" else a."iskDestroyed14d" end as more_destroyed,
-            case b.periods when 1 then m."iskLostAll" when 2 then m."iskLost90d" when 4 then m."iskLost30d" else m."iskLost14d" end as lost,
-            case b.periods when 1 then a."iskLostAll" when 2 then a."iskLost90d" when 4 then a."iskLost30d" else a."iskLost14d" end as more_lost
-        from merged as m
-        inner join added as a on m."entityId" = a."entityId" and m."entityType" = a."entityType"
-        cross join (values (1), (2), (4), (8)) as b (periods)
-        -- The others are filed nowhere. Each period counts: while an arrival waits, its deletion may make all-time the least.
-        where
-            greatest(m."killsAll", m."kills90d", m."kills30d", m."kills14d") >= 10
-            or least(a."killsAll", a."kills90d", a."kills30d", a."kills14d") < 0
-        offset 0
-    ),
+            case
+                when f."killmailTime" >= s."cutoff14d" then 15
+                when f."killmailTime" >= s."cutoff30d" then 7
+                when f."killmailTime" >= s."cutoff90d" then 3
+                else 1
+            end as periods
+        from unnest(facts) as f
+        cross join entity_stats.state as s
+        union
+        select d.periods from unnest(deltas) as d
+    ) as b;
 
-    filed as (
-        select
-            p."entityId", p."entityType", p.periods,
-            entity_stats.rank(p.kills, p.destroyed, p.lost) as rank,
-            entity_stats.rank(p.kills - p.more_kills, p.destroyed - p.more_destroyed, p.lost - p.more_lost) as old_rank
-        from now_and_before as p
-        where p.kills >= 10 or p.kills - p.more_kills >= 10
-        offset 0
-    )
-
-    select
-        (select count(*) from merged),
-        array_agg(row(x."entityId", x."entityType", x.periods, x.old_rank)::entity_stats.ranked) filter (where x.old_rank > 0),
-        array_agg(row(x."entityId", x."entityType", x.periods, x.rank)::entity_stats.ranked) filter (where x.rank > 0)
-    into written, gone, come
-    from filed as x
-    where x.rank <> x.old_rank;
-
-    if gone is not null then
-        delete from entity_stats.ranked as r
-        using unnest(gone) as g
-        where r."entityType" = g."entityType" and r.periods = g.periods and r.rank = g.rank and r."entityId" = g."entityId";
+    if cardinality(bands) > 1 then
+        insert into public.entity_stats_cache as c ("entityId", "entityType")
+        select e."entityId", e."entityType"
+        from (
+            select p."entityId", p."entityType" from entity_stats.parties(facts) as p
+            union
+            select d."entityId", d."entityType" from unnest(deltas) as d
+        ) as e
+        order by e."entityType" collate "C" desc, e."entityId"
+        on conflict ("entityId", "entityType") do update set "updatedAt" = c."updatedAt" where false;
     end if;
 
-    if come is not null then
-        insert into entity_stats.ranked
-        select c.* from unnest(come) as c
-        on conflict do nothing; -- somebody else has written to the file: a check finds it, the fold must not fail
-    end if;
+    for band in
+        select b.periods, r.from_time, r.to_time
+        from unnest(bands) as b (periods)
+        cross join entity_stats.state as s
+        left join
+            lateral (
+                values
+                (15, s."cutoff14d", null::timestamptz),
+                (7, s."cutoff30d", s."cutoff14d"),
+                (3, s."cutoff90d", s."cutoff30d"),
+                (1, '-infinity', s."cutoff90d")
+            ) as r (periods, from_time, to_time)
+            on b.periods = r.periods
+    loop
+        -- Of deltas each says itself where it counts: no fact is in a band that has no range.
+        written := written + entity_stats.add(
+            case when band.from_time is null then '{}' else facts end, deltas, band.periods, band.from_time, band.to_time
+        );
+    end loop;
 
     -- The newest killmail of an entity went: look for the one before it. A new statement, because only now are the rows
     -- locked: what was committed until here is seen, what comes later waits for us and raises the time itself.
-    verify := waited and exists (select from entity_stats.overtaking);
-    if verify and cardinality(facts) > 0 then
-        deltas := deltas || array(select d from entity_stats.deltas(facts) as d);
-    end if;
-    if cardinality(deltas) > 0 and (verify or exists (select from unnest(deltas) as d where num_nonnulls(d."staleKillTime", d."staleLossTime") > 0)) then
-        update public.entity_stats_cache as c
-        set
-            "lastKillTime" = case
-                when coalesce(stale.kill < c."lastKillTime", true) then c."lastKillTime"
-                when c."killsAll" <> 0 then entity_stats.last_time(c."entityType", c."entityId", true, stale.kill)
-            end,
-            "lastLossTime" = case
-                when coalesce(stale.loss < c."lastLossTime", true) then c."lastLossTime"
-                when c."lossesAll" <> 0 then entity_stats.last_time(c."entityType", c."entityId", false, stale.loss)
-            end
-        from (
-            select
-                d."entityType", d."entityId",
-                max(greatest(d."staleKillTime", case when verify then d."lastKillTime" end)) as kill,
-                max(greatest(d."staleLossTime", case when verify then d."lastLossTime" end)) as loss
-            from unnest(deltas) as d
-            group by d."entityType", d."entityId"
-        ) as stale
-        where
-            c."entityId" = stale."entityId"
-            and c."entityType" = stale."entityType"
-            and (stale.kill >= c."lastKillTime" or stale.loss >= c."lastLossTime");
-    end if;
+    update public.entity_stats_cache as c
+    set
+        "lastKillTime" = case
+            when coalesce(stale.kill < c."lastKillTime", true) then c."lastKillTime"
+            when c."killsAll" <> 0 then entity_stats.last_time(c."entityType", c."entityId", true, stale.kill)
+        end,
+        "lastLossTime" = case
+            when coalesce(stale.loss < c."lastLossTime", true) then c."lastLossTime"
+            when c."lossesAll" <> 0 then entity_stats.last_time(c."entityType", c."entityId", false, stale.loss)
+        end
+    from (
+        select
+            p."entityType", p."entityId",
+            max(greatest(p."staleKillTime", case when verify then p."lastKillTime" end)) as kill,
+            max(greatest(p."staleLossTime", case when verify then p."lastLossTime" end)) as loss
+        from entity_stats.parties(facts) as p
+        group by p."entityType", p."entityId"
+        union all
+        select
+            d."entityType", d."entityId",
+            max(d."staleKillTime") as kill,
+            max(d."staleLossTime") as loss
+        from unnest(deltas) as d
+        group by d."entityType", d."entityId"
+    ) as stale
+    where
+        c."entityId" = stale."entityId"
+        and c."entityType" = stale."entityType"
+        and (stale.kill >= c."lastKillTime" or stale.loss >= c."lastLossTime");
 
     return written;
 end
 $$;
 
-comment on function entity_stats.merge(entity_stats.delta[], entity_stats.ledger[], integer, boolean) is
-'Adds deltas, or facts that all count in periods (default: in all), to the cache, creating missing rows; returns how many entities it wrote. waited: some may come from transactions that committed earlier, whose killmails may be gone again. READ COMMITTED only.';
+comment on function entity_stats.merge(entity_stats.fact[], entity_stats.delta[], boolean) is
+'Adds facts, in the periods that the cutoffs give them, and deltas to the cache; returns how many rows it wrote. verify: a killmail of the facts may be gone again, so the times that they raise are looked up. The gate must be held; READ COMMITTED only.';

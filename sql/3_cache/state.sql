@@ -1,9 +1,11 @@
--- What the cache is worth right now: a single row, changed under the gate only.
+-- What the cache is worth right now, and all that a COMMIT must know: a single row, changed under the gate only.
 create table if not exists entity_stats.state (
     single boolean primary key default true check (single),
     status text collate "C" not null check (status in ('empty', 'backfilling', 'ready')),
-    folding boolean not null,
     retaining boolean not null,
+    "cutoff90d" timestamptz not null,
+    "cutoff30d" timestamptz not null,
+    "cutoff14d" timestamptz not null,
     "asOf" timestamptz,
     "systemIdentifier" bigint,
     "startedAt" timestamptz,
@@ -12,14 +14,18 @@ create table if not exists entity_stats.state (
     leaves oid[]
 );
 
-insert into entity_stats.state (status, folding, retaining) values ('empty', false, false) on conflict do nothing;
+-- Until the first backfill the views count back from the deployment.
+insert into entity_stats.state (status, retaining, "cutoff90d", "cutoff30d", "cutoff14d")
+select 'empty', false, now() - 90 * interval '24 hours', now() - 30 * interval '24 hours', now() - 14 * interval '24 hours'
+where not exists (select from entity_stats.state);
 
 -- An empty table whose lock is the gate: ROW SHARE by whoever folds, EXCLUSIVE by whoever changes state or cutoffs.
 create table if not exists entity_stats.gate ();
 
-comment on table entity_stats.state is 'Status of the cache and of a running build.';
-comment on column entity_stats.state.folding is 'Folds apply facts to the cache; otherwise facts stay in the ledger.';
+comment on table entity_stats.state is 'Status of the cache and of a running build, and where its windows begin.';
+comment on column entity_stats.state.status is 'ready: folds apply facts to the cache; backfilling: they leave them in the ledger; empty: they drop them.';
 comment on column entity_stats.state.retaining is 'A build still needs applied facts: folds keep them in the ledger, marked as folded.';
+comment on column entity_stats.state."cutoff90d" is 'Killmails at or after it count in the window. Moves forward by ageing only.';
 comment on column entity_stats.state."asOf" is 'Time from which the running or last backfill counted its windows back.';
 comment on column entity_stats.state."systemIdentifier" is 'Server on which the running build took its snapshots.';
 comment on column entity_stats.state."finishedTo" is 'The finish has written all entities with smaller ids.';

@@ -1,24 +1,21 @@
--- The four periods and where each begins. A killmail exactly on a cutoff is in the window.
-create table if not exists entity_stats.time_window (
-    period text collate "C" primary key,
-    bit integer not null unique,
-    days integer,
-    cutoff timestamptz not null
-);
+-- The four periods and where each begins, as a relation. A killmail exactly on a cutoff is in the window.
+create or replace view entity_stats.time_window as
+select
+    w.period,
+    w.bit,
+    w.days,
+    w.cutoff
+from entity_stats.state as s
+cross join
+    lateral (
+        values
+        ('all' collate "C", 1, null::integer, '-infinity'::timestamptz),
+        ('90d', 2, 90, s."cutoff90d"),
+        ('30d', 4, 30, s."cutoff30d"),
+        ('14d', 8, 14, s."cutoff14d")
+    ) as w (period, bit, days, cutoff);
 
-insert into entity_stats.time_window (period, bit, days, cutoff)
-values
-    ('all', 1, null, '-infinity'),
-    -- Until the first backfill the views count back from the deployment.
-    ('90d', 2, 90, now() - 90 * interval '24 hours'),
-    ('30d', 4, 30, now() - 30 * interval '24 hours'),
-    ('14d', 8, 14, now() - 14 * interval '24 hours')
-on conflict do nothing;
-
--- Four rows: without statistics the planner expects a thousand, and compiles plans that need none of it.
-analyze entity_stats.time_window;
-
-comment on table entity_stats.time_window is 'Periods of the cache. Cutoffs move forward by ageing only; changed under the gate.';
+comment on view entity_stats.time_window is 'Periods of the cache: all-time and the windows whose cutoffs are in entity_stats.state.';
 comment on column entity_stats.time_window.bit is 'Place of the period in the bit mask of entity_stats.delta.periods.';
 comment on column entity_stats.time_window.days is 'Length in days; null for all-time.';
 comment on column entity_stats.time_window.cutoff is 'Killmails at or after it count in the period.';

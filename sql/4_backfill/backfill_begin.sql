@@ -42,13 +42,11 @@ begin
     delete from entity_stats.phase;
     delete from entity_stats.ledger as l where l.folded;
     update entity_stats.ledger as l set absorbed = false where l.absorbed;
+    delete from entity_stats.aside; -- all committed: the build reads them in killmails
 
     -- The transaction ids of a restored ledger are yet to come here, so no snapshot would have seen them. All are committed.
     if now_state."systemIdentifier" is distinct from identity then
-        update entity_stats.ledger as l set xid = pg_current_xact_id();
-        if found then
-            insert into entity_stats.parked (reason) values ('captured before the first build on this server');
-        end if;
+        update entity_stats.ledger as l set xid = pg_current_xact_id(), reason = coalesce(l.reason, 'captured before the first build on this server');
     end if;
 
     if now_state.status = 'ready' and not exists (select from entity_stats.invalidation) then
@@ -57,8 +55,14 @@ begin
         delete from entity_stats.invalidation;
         delete from public.entity_stats_cache; -- not TRUNCATE: whoever still reads an older snapshot must find it
         delete from entity_stats.ranked;
-        update entity_stats.time_window as w set cutoff = entity_stats.cutoff_at(at_time, w.days) where w.days is not null;
-        update entity_stats.state as s set status = 'backfilling', folding = false, retaining = false, "readyAt" = null;
+        update entity_stats.state as s
+        set
+            status = 'backfilling',
+            retaining = false,
+            "readyAt" = null,
+            "cutoff90d" = entity_stats.cutoff_at(at_time, 90),
+            "cutoff30d" = entity_stats.cutoff_at(at_time, 30),
+            "cutoff14d" = entity_stats.cutoff_at(at_time, 14);
     end if;
 
     update entity_stats.state as s

@@ -17,7 +17,7 @@ begin
     perform entity_stats.lock_patiently('public.killmails', 'access share');
     select s.* into now_state from entity_stats.state as s for update;
 
-    if now_state.status <> 'backfilling' or now_state.folding or now_state."finishedTo" is not null then
+    if now_state.status <> 'backfilling' or now_state."finishedTo" is not null then
         return null;
     elsif exists (select from entity_stats.phase as p where p.snapshot is null) then
         return null;
@@ -88,7 +88,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if (select s."finishedTo" = 9223372036854775807 from entity_stats.state as s) then
-        perform entity_stats.merge(array(select row(s.*)::entity_stats.delta from entity_stats.staged as s));
+        perform entity_stats.merge(deltas => array(select row(s.*)::entity_stats.delta from entity_stats.staged as s));
         delete from entity_stats.staged;
     end if;
 end
@@ -103,50 +103,45 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    facts entity_stats.ledger [];
+    parts bigint [];
 begin
-    select array_agg(row(l.*)::entity_stats.ledger)
-    into facts
-    from (
-        select e.*
-        from entity_stats.ledger as e
-        where not e.absorbed
-        order by e.xid, e.fact
+    -- In the order of capture: a deletion is never taken before its arrival.
+    parts := array(
+        select l.part
+        from entity_stats.ledger as l
+        where not l.absorbed
+        order by l.part
         limit most
-    ) as l;
+    );
 
     insert into entity_stats.staged
     select
         d."entityType", d."entityId", w.bit, d.kills, d.losses, d."iskDestroyed", d."iskLost",
         d."soloKills", d."soloLosses", d."npcKills", d."npcLosses",
         d."lastKillTime", d."lastLossTime", d."staleKillTime", d."staleLossTime"
-    from unnest(facts) as f
-    cross join lateral entity_stats.deltas(array[f]) as d
-    inner join entity_stats.time_window as w on d.periods & w.bit <> 0
+    from entity_stats.ledger as l
+    cross join lateral entity_stats.parties(l.facts) as d
+    inner join entity_stats.time_window as w on d."killmailTime" >= w.cutoff
     inner join entity_stats.phase as p
         on
             w.period = p.period
             and d."entityType" = p."entityType"
-            and f."killmailTime" >= p."fromTime"
-            and (p."toTime" is null or f."killmailTime" < p."toTime")
-    where not pg_visible_in_snapshot(f.xid, p.snapshot);
+            and d."killmailTime" >= p."fromTime"
+            and (p."toTime" is null or d."killmailTime" < p."toTime")
+    where l.part = any(parts) and not pg_visible_in_snapshot(l.xid, p.snapshot);
 
     -- A fact that no fold has applied yet stays pending for the fold, unless folds have not begun: then the staging has it.
     delete from entity_stats.ledger as l
-    using unnest(facts) as f
-    where l.xid = f.xid and l.fact = f.fact and (l.folded or not (select s.folding from entity_stats.state as s));
+    where l.part = any(parts) and (l.folded or (select s.status = 'backfilling' from entity_stats.state as s));
 
-    update entity_stats.ledger as l
-    set absorbed = true
-    from unnest(facts) as f
-    where l.xid = f.xid and l.fact = f.fact;
+    update entity_stats.ledger as l set absorbed = true where l.part = any(parts);
 
-    return coalesce(cardinality(facts), 0);
+    return cardinality(parts);
 end
 $$;
 
 comment on function entity_stats.absorb(integer) is
-'Under the gate: takes up to most facts into the staging, as far as the phases have not seen them; returns how many it looked at.';
+'Under the gate: takes up to most rows of the ledger into the staging, as far as the phases have not seen them; returns how many it looked at.';
 
 create or replace function entity_stats.absorb_some(most integer)
 returns bigint
@@ -169,7 +164,7 @@ $$;
 
 comment on function entity_stats.absorb_some(integer) is 'absorb() in a transaction of its own.';
 
-create or replace function entity_stats.open_folding()
+create or replace function entity_stats.open_cache()
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -195,7 +190,7 @@ begin
     if undone > 0 then
         raise exception '% slices of the backfill are not done', undone
             using errcode = 'object_not_in_prerequisite_state', hint = 'call entity_stats.backfill(): it resumes at the first of them.';
-    elsif now_state.folding then
+    elsif now_state.status = 'ready' then
         return true;
     end if;
 
@@ -203,25 +198,13 @@ begin
         perform entity_stats.merge_staged();
     end loop;
 
-    -- Who has committed since then without waiting for the gate is still to be folded. A fold that waits for the gate holds the
-    -- row of what it wants to take along: it will find nothing there, and removes the row itself.
-    delete from entity_stats.parked as p
-    where
-        p.ctid = any(
-            array(
-                select q.ctid
-                from entity_stats.parked as q
-                where not exists (select from entity_stats.ledger as l where l.xid = q.xid and not l.folded)
-                for update skip locked
-            )
-        );
     update entity_stats.state as s
-    set status = 'ready', folding = true, "readyAt" = clock_timestamp(), "finishedTo" = null;
+    set status = 'ready', "readyAt" = clock_timestamp(), "finishedTo" = null;
     return true;
 end
 $$;
 
-comment on function entity_stats.open_folding() is
+comment on function entity_stats.open_cache() is
 'Under the gate: a first build takes the last facts and becomes ready; true as well when a rebuild has ranges to finish, false when there is nothing to do.';
 
 create or replace function entity_stats.finish_range(most integer)
@@ -275,7 +258,7 @@ begin
     into net;
 
     update entity_stats.state as s set "finishedTo" = to_id;
-    merged := entity_stats.merge(net);
+    merged := entity_stats.merge(deltas => net);
 
     return merged;
 end
@@ -325,7 +308,7 @@ begin
     perform entity_stats.claim_build(alone => true);
     perform entity_stats.refuse_disturbed();
 
-    first_build := (select s.status = 'backfilling' and not s.folding from entity_stats.state as s);
+    first_build := (select s.status = 'backfilling' from entity_stats.state as s);
 
     if first_build then
         total := coalesce(entity_stats.load_staged(), 0);
@@ -335,12 +318,11 @@ begin
         commit;
     end if;
 
-    -- Every range looks through what is pending: let that be little. What is parked from here on may come as fast as it is folded.
-    select count(*) into waiting from entity_stats.parked;
-    while not first_build and waiting > 0 loop
-        exit when entity_stats.fold_parked(500, begun) is null;
+    -- Every range looks through what is pending: let that be little. What comes from here on may come as fast as it is folded.
+    select max(l.part) into waiting from entity_stats.ledger as l where not l.folded;
+    while not first_build and exists (select from entity_stats.ledger as l where not l.folded and l.part <= waiting) loop
+        exit when (select s.failed is not null from entity_stats.fold_some(500, '{}') as s) is not false;
         commit;
-        waiting := waiting - 1;
     end loop;
     commit;
 
@@ -350,7 +332,7 @@ begin
         exit when seen < 1000;
     end loop;
 
-    if not entity_stats.open_folding() then
+    if not entity_stats.open_cache() then
         raise exception 'another session has finished the backfill'
             using errcode = 'lock_not_available', hint = 'Look at entity_stats.status().';
     end if;

@@ -1,7 +1,7 @@
 -- What a running build has done so far. A phase is one period of one entity type; a slice is a range of killmail times small
 -- enough that its snapshot stays short. A slice is done when it has a snapshot: the one its rows in the staging were read with.
 create table if not exists entity_stats.phase (
-    period text collate "C" not null references entity_stats.time_window,
+    period text collate "C" not null,
     "entityType" text collate "C" not null,
     slice integer not null,
     "fromTime" timestamptz not null,

@@ -45,7 +45,7 @@ begin
                 where p."entityType" = recalculate_entities.entity_type and p."entityId" = wanted.id
             )
         )
-    order by wanted.id
+    order by wanted.id -- of one type: the order of merge()
     on conflict ("entityId", "entityType") do update set "updatedAt" = c."updatedAt" where false;
 
     -- What is not a number cannot be mended by adding to it.
@@ -87,7 +87,7 @@ begin
     cross join lateral entity_stats.cells(d, row(c.*)::entity_stats.delta) as cell
     returning *;
 
-    perform entity_stats.merge(net);
+    perform entity_stats.merge(deltas => net);
     perform entity_stats.refile(recalculate_entities.entity_type, entity_ids);
 end
 $$;

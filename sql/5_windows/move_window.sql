@@ -14,7 +14,7 @@ declare
     steps bigint;
     edge timestamptz;
     forward boolean;
-    facts entity_stats.ledger [];
+    facts entity_stats.fact [];
 begin
     perform entity_stats.lock_patiently('public.killmails', 'access share');
     select w.cutoff into old_cutoff from entity_stats.time_window as w where w.period = in_period and w.days is not null;
@@ -67,35 +67,37 @@ begin
     end if;
 
     -- Pending facts of the range are not in the cache: they neither leave nor come back here, and will be folded under the
-    -- new cutoff. No times: the newest killmail of an entity does not change.
+    -- new cutoff.
     facts := array(
-        select row(
-            null, null, m.sign, null,
-            m."topAttackerCharacterId", m."topAttackerCorporationId", m."topAttackerAllianceId",
-            m."victimCharacterId", m."victimCorporationId", m."victimAllianceId",
-            m.sign * m.isk, m.solo, m.npc, false, false
-        )::entity_stats.ledger
+        select
+            row(
+                m.sign, m."killmailTime",
+                m."topAttackerCharacterId", m."topAttackerCorporationId", m."topAttackerAllianceId",
+                m."victimCharacterId", m."victimCorporationId", m."victimAllianceId",
+                m.sign * m.isk, m.solo, m.npc
+            )::entity_stats.fact
         from (select case when forward then -1 else 1 end as sign, k.* from entity_stats.killmail as k) as m
         where m."killmailTime" >= least(old_cutoff, new_cutoff) and m."killmailTime" < greatest(old_cutoff, new_cutoff)
         union all
-        select row(
-            null, null, p.sign * p.weight, null,
-            p."topAttackerCharacterId", p."topAttackerCorporationId", p."topAttackerAllianceId",
-            p."victimCharacterId", p."victimCorporationId", p."victimAllianceId",
-            p.sign * p.isk, p.solo, p.npc, false, false
-        )::entity_stats.ledger
-        from (select case when forward then 1 else -1 end as sign, l.* from entity_stats.ledger as l) as p
-        where
-            not p.folded
-            and p."killmailTime" >= least(old_cutoff, new_cutoff)
-            and p."killmailTime" < greatest(old_cutoff, new_cutoff)
+        select
+            row(
+                p.sign * f.weight, f."killmailTime",
+                f."topAttackerCharacterId", f."topAttackerCorporationId", f."topAttackerAllianceId",
+                f."victimCharacterId", f."victimCorporationId", f."victimAllianceId",
+                p.sign * f.isk, f.solo, f.npc
+            )::entity_stats.fact
+        from (select case when forward then 1 else -1 end as sign, l.* from entity_stats.pending_facts() as l) as p
+        cross join lateral unnest(p.facts) as f
+        where f."killmailTime" >= least(old_cutoff, new_cutoff) and f."killmailTime" < greatest(old_cutoff, new_cutoff)
     );
 
-    perform entity_stats.merge(
-        facts => facts,
-        periods => (select w.bit from entity_stats.time_window as w where w.period = in_period)
-    );
-    update entity_stats.time_window as w set cutoff = new_cutoff where w.period = in_period;
+    -- Only figures of the window change: whoever leaves it or comes back keeps the newest times.
+    perform entity_stats.add(facts, '{}', (select w.bit from entity_stats.time_window as w where w.period = in_period), null, null);
+    update entity_stats.state as s
+    set
+        "cutoff90d" = case in_period when '90d' then new_cutoff else s."cutoff90d" end,
+        "cutoff30d" = case in_period when '30d' then new_cutoff else s."cutoff30d" end,
+        "cutoff14d" = case in_period when '14d' then new_cutoff else s."cutoff14d" end;
 
     return steps;
 end

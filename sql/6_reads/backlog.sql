@@ -1,13 +1,17 @@
 -- Why facts wait in the ledger, and since when.
 create or replace function entity_stats.backlog()
-returns table (reason text, transactions bigint, oldest timestamptz)
+returns table (reason text, transactions bigint, killmails bigint, oldest timestamptz)
 language sql stable
 begin atomic
-    select p.reason, count(*) as transactions, min(p."parkedAt") as oldest
-    from entity_stats.parked as p
+    select
+        coalesce(p.reason, 'a backfill is running') as reason,
+        count(distinct p.xid) as transactions,
+        sum(p.killmails) as killmails,
+        min(p."capturedAt") as oldest
+    from entity_stats.pending_facts() as p
     group by p.reason
-    order by oldest;
+    order by min(p."capturedAt");
 end;
 
 comment on function entity_stats.backlog() is
-'Committed transactions whose facts wait for a later fold, by reason, with the time of the oldest; no row: nothing waits.';
+'Committed changes of killmails that wait for a fold, by reason, with the time of the oldest; no row: nothing waits.';

@@ -23,8 +23,9 @@ begin atomic
         select
             date_trunc('hour', f."killmailTime", 'UTC') as hour,
             count(*) as pending
-        from entity_stats.ledger as f
-        where not f.folded and f.weight = 1
+        from entity_stats.pending_facts() as p
+        cross join lateral unnest(p.facts) as f
+        where f.weight = 1
         group by date_trunc('hour', f."killmailTime", 'UTC')
     ) as l on h.hour = l.hour
     order by h.hour;

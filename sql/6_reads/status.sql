@@ -24,7 +24,7 @@ begin atomic
         (select w.cutoff from entity_stats.time_window as w where w.period = '90d') as "cutoff90d",
         (select w.cutoff from entity_stats.time_window as w where w.period = '30d') as "cutoff30d",
         (select w.cutoff from entity_stats.time_window as w where w.period = '14d') as "cutoff14d",
-        (select count(*) from entity_stats.ledger as l where not l.folded) as pending
+        (select coalesce(sum(p.killmails), 0)::bigint from entity_stats.pending_facts() as p) as pending
     from (values (true)) as one (single)
     left join entity_stats.state as s on one.single = s.single
     left join lateral (

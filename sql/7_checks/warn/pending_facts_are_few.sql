@@ -6,10 +6,11 @@
 -- What to do: call entity_stats.fold_pending(); several sessions may run it at once.
 select
     p.pending,
-    (select min(k."parkedAt") from entity_stats.parked as k) as since
+    p.since
 from (
-    select count(*) as pending
-    from entity_stats.ledger as l
-    where not l.folded
+    select
+        sum(f.killmails) as pending,
+        min(f."capturedAt") as since
+    from entity_stats.pending_facts() as f
 ) as p
 where p.pending >= 100000;
