@@ -30,7 +30,7 @@ begin
             'insert into entity_stats.ledger (facts, killmails, reason) '
             'select array_agg(f.fact), count(*), entity_stats.waits() from fact as f having count(*) between 1 and 500 '
             'union all '
-            'select array[f.fact], 1, coalesce(entity_stats.waits(), \'more than 500 killmails\') '
+            'select array[f.fact], 1, coalesce(entity_stats.waits(), ''more than 500 killmails'') '
             'from fact as f where (select count(*) > 500 from fact)',
             relation
         )

@@ -63,7 +63,7 @@ def test_writers(ready: Database, capsys: pytest.CaptureFixture[str]) -> None:
     assert committed == WRITERS * TRANSACTIONS
     assert deadlocked == 0
     assert left == 0
-    assert ready.value("select count(*) from entity_stats.parked") == 0
+    assert ready.value("select count(*) from entity_stats.ledger") == 0
     assert ready.oracle() == []
     assert_exact(ready)
 

@@ -147,7 +147,7 @@ def test_numbers_do_not_jump(deployed: Database) -> None:
     assert deployed.fetch(ANSWERS.format(function="public.get_entity_stats")) == truth
     assert deployed.value("select entity_stats.load_staged()")
     assert deployed.fetch(ANSWERS.format(function="public.get_entity_stats")) == truth
-    assert deployed.value("select entity_stats.open_folding()")
+    assert deployed.value("select entity_stats.open_cache()")
     assert deployed.value("select public.is_stats_cache_populated()")
     assert deployed.fetch(ANSWERS.format(function="public.get_entity_stats")) == truth
     assert_exact(deployed)
@@ -329,15 +329,16 @@ def test_in_flight(deployed: Database, how: str, commit_after: str) -> None:
     assert_exact(deployed)
 
 
-def test_parked_while_folding_opens(deployed: Database) -> None:
-    """Facts that are parked between the last look at the ledger and the beginning of folds are not forgotten."""
+def test_captured_while_the_cache_opens(deployed: Database) -> None:
+    """A transaction that commits between the last look at the ledger and the beginning of folds is not forgotten."""
     deployed.execute("call entity_stats.backfill_begin()")
     phases(deployed)
     with deployed.connect(autocommit=False) as writer, deployed.connect() as finisher, ThreadPoolExecutor() as pool:
         writer.execute("set local entity_stats.fold = 'deferred'")
         writer.execute(KILL, [1, "1 minute", 50, 51])
-        writer.execute("lock table entity_stats.parked in share mode")
-        finish = pool.submit(finisher.execute, "call entity_stats.backfill_finish()")
+        finisher.execute("select entity_stats.load_staged()")
+        writer.execute("lock table entity_stats.state in share mode")
+        finish = pool.submit(finisher.execute, "select entity_stats.open_cache()")
         until_blocked(deployed, finisher)
         writer.commit()
         finish.result()
