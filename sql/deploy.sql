@@ -21,6 +21,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 1_source/totals_by_role.sql
 
 -- triggers: write signed facts, nothing else
+\ir 2_capture/earlier_ledger.sql
 \ir 2_capture/fact.sql
 \ir 2_capture/ledger.sql
 \ir 2_capture/invalidation.sql
@@ -109,6 +110,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 8_access/deployed_functions.sql
 \ir 8_access/ownership.sql
 \ir 8_access/grants.sql
+\ir 8_access/publication.sql
 
 commit;
 

@@ -21,9 +21,30 @@ begin
 end
 $$;
 
+do $$
+begin
+    if to_regclass('entity_stats.ledger_before') is not null then
+        insert into entity_stats.ledger (xid, killmails, facts, reason)
+        select
+            b.xid,
+            1,
+            array[
+                row(
+                    b.weight, b."killmailTime", b."topAttackerCharacterId", b."topAttackerCorporationId", b."topAttackerAllianceId",
+                    b."victimCharacterId", b."victimCorporationId", b."victimAllianceId", b.isk, b.solo, b.npc
+                )::entity_stats.fact
+            ],
+            'captured by an earlier version'
+        from entity_stats.ledger_before as b
+        where not b.folded
+        order by b.fact;
+    end if;
+end
+$$;
+
 -- Killmails as they are, by the statement that could not write to the ledger, which somebody held locked: pending as well.
 create table if not exists entity_stats.aside (
-    part bigint primary key generated always as identity,
+    part bigint primary key default nextval('entity_stats.ledger_part_seq'),
     xid xid8 not null default pg_current_xact_id(),
     "capturedAt" timestamptz not null default clock_timestamp(),
     weight integer not null,

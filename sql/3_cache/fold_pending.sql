@@ -1,5 +1,32 @@
 -- Folds what is pending in the order in which it was captured, so that a deletion never comes before its arrival, in chunks of bounded
 -- size, each its own transaction. Several sessions may ask for it at once: they take turns.
+create or replace function entity_stats.take_from_aside()
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    moved bigint;
+begin
+    with taken as (
+        delete from entity_stats.aside as d
+        using entity_stats.facts_aside() as a
+        where d.part = a.part
+        returning a.xid, a."capturedAt", a.fact, a.reason, a.part
+    )
+
+    insert into entity_stats.ledger (part, xid, "capturedAt", facts, killmails, reason)
+    overriding system value
+    select t.part, t.xid, t."capturedAt", array[t.fact], 1, t.reason
+    from taken as t;
+
+    get diagnostics moved = row_count;
+    return moved;
+end
+$$;
+
+comment on function entity_stats.take_from_aside() is 'Moves the killmails that were set aside to the ledger; returns how many.';
+
 create or replace function entity_stats.fold_some(most integer, except_parts bigint[])
 returns table (folded bigint, failed bigint[], why text)
 language plpgsql
@@ -24,20 +51,26 @@ begin
         return;
     end if;
 
-    select
-        array_agg(n.part order by n.part) filter (where n.before < most),
-        bool_or(n."failedAt" is not null) filter (where n.before < most)
-    into parts, retried
-    from (
-        select l.part, l."failedAt", sum(l.killmails) over (order by l.part) - l.killmails as before
+    -- Until nothing is aside that comes before any of these.
+    loop
+        select
+            array_agg(n.part order by n.part) filter (where n.before < most),
+            bool_or(n."failedAt" is not null) filter (where n.before < most)
+        into parts, retried
         from (
-            select p.part, p.killmails, p."failedAt"
-            from entity_stats.ledger as p
-            where not p.folded and p.part <> all(except_parts)
-            order by p.part
-            limit most
-        ) as l
-    ) as n;
+            select l.part, l."failedAt", sum(l.killmails) over (order by l.part) - l.killmails as before
+            from (
+                select p.part, p.killmails, p."failedAt"
+                from entity_stats.ledger as p
+                where not p.folded and p.part <> all(except_parts)
+                order by p.part
+                limit most
+            ) as l
+        ) as n;
+
+        exit when not exists (select from entity_stats.aside);
+        exit when entity_stats.take_from_aside() = 0;
+    end loop;
 
     if parts is null then
         return;
@@ -76,35 +109,6 @@ $$;
 comment on function entity_stats.fold_some(integer, bigint[]) is
 'Folds the next pending facts, about most, but those of except_parts; returns how many and, when the fold has failed, the parts that it tried, and why. No row: nothing is pending, or the cache is not folding.';
 
-create or replace function entity_stats.fold_aside()
-returns bigint
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    moved bigint;
-begin
-    perform entity_stats.lock_patiently('public.killmails', 'access share');
-
-    with taken as (
-        delete from entity_stats.aside as d
-        using entity_stats.facts_aside() as a
-        where d.part = a.part
-        returning a.xid, a."capturedAt", a.fact, a.reason, a.part
-    )
-
-    insert into entity_stats.ledger (xid, "capturedAt", facts, killmails, reason)
-    select t.xid, t."capturedAt", array[t.fact], 1, t.reason
-    from taken as t
-    order by t.part;
-
-    get diagnostics moved = row_count;
-    return moved;
-end
-$$;
-
-comment on function entity_stats.fold_aside() is 'Moves the killmails that were set aside to the ledger; returns how many.';
-
 create or replace procedure entity_stats.fold_pending()
 language plpgsql
 as $$
@@ -126,11 +130,6 @@ begin
         return;
     end if;
 
-    if exists (select from entity_stats.aside) then
-        perform entity_stats.fold_aside();
-        commit;
-    end if;
-
     loop
         select s.* into step from entity_stats.fold_some(most, failed) as s;
         exit when not found;
@@ -139,7 +138,7 @@ begin
         -- One of them is to blame: ever fewer at once, until it is alone and can be left. Many in a row have a cause in common.
         if step.failed is null then
             in_a_row := 0;
-        elsif most > 1 then
+        elsif pg_catalog.cardinality(step.failed) > 1 then
             most := greatest(1, most / 8);
         else
             failed := failed || step.failed;

@@ -3,16 +3,32 @@ create table if not exists entity_stats.state (
     single boolean primary key default true check (single),
     status text collate "C" not null check (status in ('empty', 'backfilling', 'ready')),
     retaining boolean not null,
-    "cutoff90d" timestamptz not null,
-    "cutoff30d" timestamptz not null,
-    "cutoff14d" timestamptz not null,
     "asOf" timestamptz,
     "systemIdentifier" bigint,
     "startedAt" timestamptz,
     "readyAt" timestamptz,
     "finishedTo" bigint,
-    leaves oid[]
+    leaves oid[],
+    "cutoff90d" timestamptz not null,
+    "cutoff30d" timestamptz not null,
+    "cutoff14d" timestamptz not null
 );
+
+do $$
+begin
+    if to_regclass('entity_stats.state_before') is not null then -- an upgrade: a rebuild that was running begins anew
+        insert into entity_stats.state (
+            status, retaining, "asOf", "systemIdentifier", "startedAt", "readyAt", leaves, "cutoff90d", "cutoff30d", "cutoff14d"
+        )
+        select
+            s.status, false, s."asOf", s."systemIdentifier", s."startedAt", s."readyAt", s.leaves,
+            max(w.cutoff) filter (where w.days = 90), max(w.cutoff) filter (where w.days = 30), max(w.cutoff) filter (where w.days = 14)
+        from entity_stats.state_before as s
+        cross join entity_stats.time_window_before as w
+        group by s.single;
+    end if;
+end
+$$;
 
 -- Until the first backfill the views count back from the deployment.
 insert into entity_stats.state (status, retaining, "cutoff90d", "cutoff30d", "cutoff14d")

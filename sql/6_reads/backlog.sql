@@ -1,5 +1,7 @@
 -- Why facts wait in the ledger, and since when.
-create or replace function entity_stats.backlog()
+drop function if exists entity_stats.backlog();
+
+create function entity_stats.backlog()
 returns table (reason text, transactions bigint, killmails bigint, oldest timestamptz)
 language sql stable
 begin atomic

@@ -11,5 +11,9 @@ begin
     loop
         execute command;
     end loop;
+
+    if to_regclass('entity_stats.ledger_before') is not null then
+        drop table entity_stats.ledger_before, entity_stats.state_before, entity_stats.time_window_before, entity_stats.parked, entity_stats.overtaking;
+    end if;
 end
 $$;

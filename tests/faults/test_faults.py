@@ -21,7 +21,7 @@ INSERT = """
     insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId", "topAttackerCharacterId", "totalValue")
     select {first} + n, now(), {victim}, {victim} + 1, 5 from generate_series(1, {rows}) as n
 """
-REASONS = 'select p.reason from entity_stats.parked as p order by p."parkedAt"'
+REASONS = "select l.reason from entity_stats.ledger as l order by l.part"
 
 
 def kill(first: int, victim: int = 1, rows: int = 1) -> str:
@@ -87,15 +87,15 @@ def test_blocked_row_stops_nobody_else(ready: Database, writer: psycopg.Connecti
 
 
 def test_bulk_load_with_a_blocked_row(ready: Database, writer: psycopg.Connection[Any]) -> None:
-    """Left-over facts that cannot be folded now are taken along once, not by every COMMIT."""
+    """Facts that wait for a row that somebody holds are no concern of other COMMITs."""
     writer.execute("set entity_stats.fold = 'deferred'")
     writer.execute(kill(9000000))
     writer.execute("reset entity_stats.fold")
     with held_row(ready):
         writer.execute(kill(9000001, victim=500))
         writer.execute(kill(9000002, victim=500))
-        assert pending(ready) == 2
-        assert ready.value("""select "lossesAll" from public.entity_stats_cache where "entityId" = 500""") == 1
+        assert pending(ready) == 1
+        assert ready.value("""select "lossesAll" from public.entity_stats_cache where "entityId" = 500""") == 2
     assert_exact(ready)
 
 
@@ -123,9 +123,7 @@ def test_terminated(ready: Database) -> None:
         with pytest.raises(psycopg.OperationalError):
             commit.result()
     assert ready.value("""select count(*) from public.killmails where "killmailId" = 9000001""") == 0
-    assert ready.fetch(
-        "select (select count(*) from entity_stats.ledger), (select count(*) from entity_stats.ticket)"
-    ) == [(0, 0)]
+    assert ready.value("select count(*) from entity_stats.ledger") == 0
     assert_exact(ready)
 
 
@@ -197,33 +195,16 @@ def test_broken(ready: Database, writer: psycopg.Connection[Any], fault: str) ->
     assert_exact(ready)
 
 
-def test_settings_of_a_writer_hide_nothing(ready: Database, writer: psycopg.Connection[Any]) -> None:
-    """A session that pretends to be parked already leaves facts that nobody is told of: the next drain finds them."""
-    for statement in [
-        "begin isolation level repeatable read",
-        kill(9000000),
-        "rollback",
-        "begin isolation level repeatable read",
-        "select set_config('entity_stats.parked', pg_current_xact_id()::text, true)",
-        kill(9000000, rows=20),
-        "commit",
-    ]:
-        writer.execute(statement)
-    assert pending(ready) == 20
-    assert_exact(ready)
-
-
 def test_two_drains_of_one_transaction(ready: Database, writer: psycopg.Connection[Any]) -> None:
-    """A transaction that is parked twice is folded by one session at a time."""
+    """What one transaction left in two rows is folded once, whoever is at it."""
     for statement in [
-        "begin",
+        "begin; set local entity_stats.fold = 'deferred'",
         kill(9000000, rows=400),
-        "set entity_stats.fold = 'deferred'",
         kill(9010000, rows=400),
         "commit",
     ]:
         writer.execute(statement)
-    assert ready.value("select count(*) from entity_stats.parked") == 2
+    assert ready.value("select count(*) from entity_stats.ledger") == 2
     drain = "call entity_stats.fold_pending()"
     with ThreadPoolExecutor() as pool, ready.connect() as a, ready.connect() as b:
         with held_row(ready):
@@ -282,7 +263,7 @@ def test_savepoints_with_opposing_orders(ready: Database) -> None:
 
 @pytest.mark.parametrize("crash", ["server", "backend"])
 def test_crash(own_server: EmbeddedServer, crash: str) -> None:
-    """After a crash the cache and the ledger are what was committed: the tickets of the dead had done nothing else."""
+    """After a crash the cache and the ledger are what was committed: the dead had done nothing else."""
     site = small_world(own_server)
     try:
         with site.connect(user=WRITER) as loader:
@@ -308,7 +289,6 @@ def test_crash(own_server: EmbeddedServer, crash: str) -> None:
                 bystander.execute("select pg_sleep(60)")
             wait_until_up(own_server)
         assert pending(site) == before
-        assert site.value("select count(*) from entity_stats.ticket") == 0
         site.execute("commit prepared 'survivor'")
         assert pending(site) == before + 5
         with site.connect(user=WRITER) as writer:

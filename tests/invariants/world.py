@@ -224,12 +224,12 @@ def assert_exact(database: Database) -> None:
     """The invariant: the cache plus what is pending is the truth now, and the cache alone is once that is folded."""
     differences = "select * from entity_stats.differences()"
     assert database.value("select public.is_stats_cache_populated()")
-    assert database.fetch(differences) == []
+    assert (found := database.fetch(differences)) == [], found[:8]
     fold_pending(database)
     assert pending(database) == 0
     assert database.value("select count(*) from entity_stats.ledger") == 0
     assert database.oracle() == []
-    assert database.fetch(differences) == []
+    assert (found := database.fetch(differences)) == [], found[:8]
     # leaders
 
 
