@@ -8,11 +8,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set jit = off
 as $$
 declare
     written bigint;
-    gone entity_stats.ranked [];
-    come entity_stats.ranked [];
     verify boolean;
 begin
     with added as materialized (
@@ -61,63 +60,18 @@ begin
             "lastKillTime" = greatest(c."lastKillTime", excluded."lastKillTime"),
             "lastLossTime" = greatest(c."lastLossTime", excluded."lastLossTime"),
             "updatedAt" = excluded."updatedAt"
-        returning
-            c."entityId", c."entityType",
-            c."killsAll", c."iskDestroyedAll", c."iskLostAll",
-            c."kills90d", c."iskDestroyed90d", c."iskLost90d",
-            c."kills30d", c."iskDestroyed30d", c."iskLost30d",
-            c."kills14d", c."iskDestroyed14d", c."iskLost14d"
-    ),
-
-    -- Fenced, so that nothing is computed twice.
-    now_and_before as (
-        select
-            m."entityId", m."entityType", b.periods,
-            case b.periods when 1 then m."killsAll" when 2 then m."kills90d" when 4 then m."kills30d" else m."kills14d" end as kills,
-            case b.periods when 1 then a."killsAll" when 2 then a."kills90d" when 4 then a."kills30d" else a."kills14d" end as more_kills,
-            case b.periods when 1 then m."iskDestroyedAll" when 2 then m."iskDestroyed90d" when 4 then m."iskDestroyed30d" else m."iskDestroyed14d" end as destroyed,
-            case b.periods when 1 then a."iskDestroyedAll" when 2 then a."iskDestroyed90d" when 4 then a."iskDestroyed30d" else a."iskDestroyed14d" end as more_destroyed,
-            case b.periods when 1 then m."iskLostAll" when 2 then m."iskLost90d" when 4 then m."iskLost30d" else m."iskLost14d" end as lost,
-            case b.periods when 1 then a."iskLostAll" when 2 then a."iskLost90d" when 4 then a."iskLost30d" else a."iskLost14d" end as more_lost
-        from merged as m
-        inner join added as a on m."entityId" = a."entityId" and m."entityType" = a."entityType"
-        cross join (values (1), (2), (4), (8)) as b (periods)
-        -- The others are filed nowhere. Each period counts: while an arrival waits, its deletion may make all-time the least.
-        where
-            greatest(m."killsAll", m."kills90d", m."kills30d", m."kills14d") >= 10
-            or least(a."killsAll", a."kills90d", a."kills30d", a."kills14d") < 0
-        offset 0
+        returning c.*
     ),
 
     filed as (
-        select
-            p."entityId", p."entityType", p.periods,
-            entity_stats.rank(p.kills, p.destroyed, p.lost) as rank,
-            entity_stats.rank(p.kills - p.more_kills, p.destroyed - p.more_destroyed, p.lost - p.more_lost) as old_rank
-        from now_and_before as p
-        where p.kills >= 10 or p.kills - p.more_kills >= 10
-        offset 0
+        insert into entity_stats.leader
+        select o.*
+        from merged as m
+        cross join lateral entity_stats.over_mark(row(m.*)::public.entity_stats_cache) as o
+        on conflict do nothing
     )
 
-    select
-        (select count(*) from merged),
-        array_agg(row(x."entityId", x."entityType", x.periods, x.old_rank)::entity_stats.ranked) filter (where x.old_rank > 0),
-        array_agg(row(x."entityId", x."entityType", x.periods, x.rank)::entity_stats.ranked) filter (where x.rank > 0)
-    into written, gone, come
-    from filed as x
-    where x.rank <> x.old_rank;
-
-    if gone is not null then
-        delete from entity_stats.ranked as r
-        using unnest(gone) as g
-        where r."entityType" = g."entityType" and r.periods = g.periods and r.rank = g.rank and r."entityId" = g."entityId";
-    end if;
-
-    if come is not null then
-        insert into entity_stats.ranked
-        select c.* from unnest(come) as c
-        on conflict do nothing; -- somebody else has written to the file: a check finds it, the fold must not fail
-    end if;
+    select count(*) into written from merged;
 
     -- The newest killmail of an entity went: look for the one before it. A new statement, because only now are the rows
     -- locked: what was committed until here is seen, what comes later waits for us and raises the time itself.

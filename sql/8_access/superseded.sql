@@ -11,5 +11,10 @@ begin
     loop
         execute command;
     end loop;
+
+    -- Of the version that filed leaders by rank.
+    if to_regclass('entity_stats.ranked') is not null then
+        drop table entity_stats.ranked;
+    end if;
 end
 $$;

@@ -74,7 +74,7 @@ CORRUPTIONS = [
     Corruption(
         "a window with more than a wider one",
         f'update public.entity_stats_cache set "kills14d" = "kills30d" + 1 {WRONG}',
-        {*WINDOWED, NESTED, FILED},
+        {*WINDOWED, NESTED},
     ),
     Corruption(
         "other ISK for the same killmails",
@@ -95,12 +95,12 @@ CORRUPTIONS = [
     Corruption(
         "no kills in a window",
         f'update public.entity_stats_cache set "kills14d" = 0, "iskDestroyed14d" = 0, "soloKills14d" = 0, "npcKills14d" = 0 {WRONG}',
-        {*WINDOWED, TIMES, FILED},
+        {*WINDOWED, TIMES},
     ),
     Corruption(
         "ISK without kills",
         f'update public.entity_stats_cache set "kills14d" = 0, "soloKills14d" = 0, "npcKills14d" = 0 {WRONG}',
-        {*WINDOWED, TIMES, POSSIBLE, FILED},
+        {*WINDOWED, TIMES, POSSIBLE},
     ),
     Corruption(
         "a value that is no number",
@@ -137,19 +137,12 @@ CORRUPTIONS = [
         """,
         {SAMPLE, CHARACTERS},
     ),
-    Corruption("an entity that no leaderboard finds", f"delete from entity_stats.ranked {WRONG}", {FILED}),
-    Corruption(
-        "an entity that is filed too low", f"update entity_stats.ranked set rank = 1 {WRONG} and periods = 1", {FILED}
-    ),
-    Corruption(
-        "an entity that is filed for nothing",
-        'insert into entity_stats.ranked ("entityId", "entityType", periods, rank) values (888, \'character\', 8, 5)',
-        {FILED},
-    ),
+    Corruption("an entity that no leaderboard finds", 'delete from entity_stats.leader where "entityId" = 3', {FILED}),
+    Corruption("a mark below its list", "update entity_stats.mark set kills = 0", {FILED}),
     Corruption(
         "a missing row",
         """delete from public.entity_stats_cache where "entityId" = 1 and "entityType" = 'alliance'""",
-        {TOTALS, WINDOWS, ALLIANCES, FILED},
+        {TOTALS, SAMPLE, WINDOWS, ALLIANCES},
     ),
     Corruption(
         "a ghost row",
