@@ -2,7 +2,7 @@
 -- takes kills away. From the moment that new marks are there every COMMIT files for the old lists and for the new; then
 -- who was over a new mark before is filed, then readers go over to the new lists. Every step is a short transaction.
 create or replace function entity_stats.draw_marks(most integer)
-returns integer []
+returns integer[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set jit = off
@@ -14,10 +14,10 @@ declare
     lists integer [];
 begin
     -- Any marks are right: they are drawn before the gate closes.
-    marks := array(
+    select array(
         select row(null, e.type, w.bit, coalesce(m.kills, 0) + 1, null, null, false)::entity_stats.mark
         from entity_stats.time_window as w
-        cross join unnest('{character,corporation,alliance}'::text []) as e (type)
+        cross join unnest('{character,corporation,alliance}'::text[]) as e (type)
         left join (
             select h."entityType", h.periods, max(h.kills) as kills
             from (
@@ -39,7 +39,7 @@ begin
                 null, false
             )::entity_stats.mark
         from entity_stats.time_window as w
-        cross join unnest('{character,corporation,alliance}'::text []) as e (type)
+        cross join unnest('{character,corporation,alliance}'::text[]) as e (type)
         left join (
             select
                 s."entityType", c.periods, s.kills, s.efficiency,
@@ -49,7 +49,8 @@ begin
             where c.kills >= least
         ) as m
             on e.type = m."entityType" and w.bit = m.periods and m.place = most + 1
-    );
+    )
+    into marks;
 
     perform entity_stats.close_gate();
 
@@ -75,8 +76,8 @@ $$;
 comment on function entity_stats.draw_marks(integer) is
 'Under the gate: makes a list for each type, period and order, with a mark that at most most entities are over; returns them, null when the cache is not ready.';
 
-create or replace function entity_stats.unfiled(lists integer [])
-returns entity_stats.leader []
+create or replace function entity_stats.unfiled(lists integer[])
+returns entity_stats.leader[]
 language sql stable
 set search_path = pg_catalog, pg_temp
 set jit = off
@@ -88,9 +89,9 @@ begin atomic
     where o.list = any(unfiled.lists) and l.list is null;
 end;
 
-comment on function entity_stats.unfiled(integer []) is 'Who is over the marks of some lists and not on them. Reads the whole cache.';
+comment on function entity_stats.unfiled(integer[]) is 'Who is over the marks of some lists and not on them. Reads the whole cache.';
 
-create or replace function entity_stats.file_leaders(leaders entity_stats.leader [])
+create or replace function entity_stats.file_leaders(leaders entity_stats.leader[])
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -101,9 +102,9 @@ begin
 end
 $$;
 
-comment on function entity_stats.file_leaders(entity_stats.leader []) is 'Under the gate: puts entities on lists.';
+comment on function entity_stats.file_leaders(entity_stats.leader[]) is 'Under the gate: puts entities on lists.';
 
-create or replace function entity_stats.complete_marks(lists integer [])
+create or replace function entity_stats.complete_marks(lists integer[])
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -119,7 +120,7 @@ begin
 end
 $$;
 
-comment on function entity_stats.complete_marks(integer []) is 'Under the gate: readers and COMMITs go over to these lists.';
+comment on function entity_stats.complete_marks(integer[]) is 'Under the gate: readers and COMMITs go over to these lists.';
 
 create or replace procedure entity_stats.mark_leaders(most integer default 250)
 language plpgsql

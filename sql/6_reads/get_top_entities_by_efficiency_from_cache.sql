@@ -24,14 +24,16 @@ begin
         where m."entityType" = entity_type and m.periods = bit and m.complete and (m.efficiency is not null or m.kills <= enough)
         order by m.efficiency nulls last
     loop
-        best := array(
-            select s
+        select array_agg(row(b.*)::entity_stats.stats order by b.efficiency desc, b.kills desc, b."entityId")
+        into best
+        from (
+            select s.*
             from entity_stats.leaders(mark.list, entity_type, bit) as d
             cross join lateral entity_stats.stats(d) as s
             where d.kills >= enough
             order by s.efficiency desc, s.kills desc, s."entityId"
             limit max_entities
-        );
+        ) as b;
         last_one := best[max_entities];
 
         -- Whoever ranks before the last of these is over the mark, or there is nobody with enough kills who is not.
@@ -57,4 +59,4 @@ $$;
 revoke execute on function public.get_top_entities_by_efficiency_from_cache(text, text, bigint, integer) from public;
 
 comment on function public.get_top_entities_by_efficiency_from_cache(text, text, bigint, integer) is
-'The entities of a type with the highest ISK efficiency among those with at least min_kills kills in a period, ties by kills, then id; at most max_entities. Fast where the best 250 of those with 10 kills, or the 250 with the most kills, are enough to tell; else it reads the whole cache.';
+'The entities of a type with the highest ISK efficiency among those with min_kills kills or more in a period, ties by kills, id; at most max_entities. Fast where the best 250 of at least 10 kills, or the 250 with the most kills, are enough; else it reads the whole cache.';

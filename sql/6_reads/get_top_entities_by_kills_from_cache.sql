@@ -18,13 +18,15 @@ begin
     where m."entityType" = entity_type and m.periods = bit and m.efficiency is null and m.complete;
 
     if found then
-        best := array(
-            select d
+        select coalesce(array_agg(row(b.*)::entity_stats.delta), '{}')
+        into best
+        from (
+            select d.*
             from entity_stats.leaders(mark.list, entity_type, bit) as d
             where d.kills >= mark.kills
             order by d.kills desc, d."entityId"
             limit max_entities
-        );
+        ) as b;
     end if;
 
     -- Whoever is not on the list has fewer kills than all of these: they are enough, or there is nobody else.

@@ -6,7 +6,7 @@ begin atomic
     select c.*
     from entity_stats.leader as l
     inner join entity_stats.cached() as c on l."entityId" = c."entityId"
-    where l.list = in_list and c."entityType" = entity_type and c.periods = period_bit;
+    where l.list = leaders.in_list and c."entityType" = leaders.entity_type and c.periods = leaders.period_bit;
 end;
 
 comment on function entity_stats.leaders(integer, text, integer) is

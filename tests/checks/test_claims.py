@@ -142,7 +142,18 @@ CORRUPTIONS = [
     Corruption(
         "a missing row",
         """delete from public.entity_stats_cache where "entityId" = 1 and "entityType" = 'alliance'""",
-        {TOTALS, SAMPLE, WINDOWS, ALLIANCES},
+        {TOTALS, WINDOWS, ALLIANCES},
+    ),
+    Corruption(
+        "a missing row of somebody who is in every killmail",
+        """
+        update public.killmails set "topAttackerCharacterId" = 4242 where "killmailId" % 2 = 0;
+        commit;
+        update public.killmails set "topAttackerCharacterId" = 4242 where "killmailId" % 2 = 1;
+        commit;
+        delete from public.entity_stats_cache where "entityId" = 4242
+        """,
+        {TOTALS, SAMPLE, WINDOWS, CHARACTERS},
     ),
     Corruption(
         "a ghost row",
@@ -150,7 +161,7 @@ CORRUPTIONS = [
         insert into public.entity_stats_cache ("entityId", "entityType", "killsAll", "lastKillTime")
         values (999, 'corporation', 1, now() at time zone 'UTC' - interval '200 days')
         """,
-        {TOTALS, SAMPLE, CORPORATIONS},
+        {TOTALS, SAMPLE, CORPORATIONS, FILED},
     ),
     Corruption(
         "a disabled trigger",
@@ -267,7 +278,7 @@ def test_offending_rows_name_the_entity(ready: Database) -> None:
         select c.claim from entity_stats.check_run as c
         where c.sample @> '[{"entityId": 3, "entityType": "character"}]' order by 1
         """
-    ) == [(claim,) for claim in sorted([CHARACTERS, FILED, POSSIBLE, SAMPLE, TIMES, "values_are_finite", WINDOWS])]
+    ) == [(claim,) for claim in sorted([CHARACTERS, POSSIBLE, SAMPLE, TIMES, "values_are_finite", WINDOWS])]
     assert ready.fetch("select * from entity_stats.wrong_entities(%s)", [run]) == [("character", 3, False)]
 
 

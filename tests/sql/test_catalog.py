@@ -76,7 +76,7 @@ def test_what_reads_much_is_not_compiled(site: Database) -> None:
         where
             r.proconfig is not null
             and 'jit=off' <> all(r.proconfig)
-            and r.definition ~ '(from|join|update|lateral)\\s+(public\.(entity_stats_cache|killmails)|entity_stats\.(killmail|killmail_party|totals|totals_by_role|truth|cached|drift|differing_cells|staged))\\M'
+            and r.definition ~ '(from|join|update|lateral)\\s+(public\\.(entity_stats_cache|killmails)|entity_stats\\.(killmail|killmail_party|totals|totals_by_role|truth|cached|drift|differing_cells|staged))\\M'
             and r.routine !~ '^get_(multiple_)?entity_stats_from_cache\\('
         """
     )

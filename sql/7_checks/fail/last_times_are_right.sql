@@ -26,8 +26,8 @@ from (
         or (c.losses > 0) <> coalesce(c."lastLossTime" >= w.cutoff at time zone 'UTC', false)
     union all
     select
-        c."entityId", c."entityType", '90d', c.kills, c."lastKillTime", t."lastKillTime",
-        c.losses, c."lastLossTime", t."lastLossTime"
+        c."entityId", c."entityType", '90d' as period, c.kills, c."lastKillTime", t."lastKillTime" as "actualKillTime",
+        c.losses, c."lastLossTime", t."lastLossTime" as "actualLossTime"
     from entity_stats.cached() as c
     inner join entity_stats.truth() as t on c."entityId" = t."entityId" and c."entityType" = t."entityType"
     where c.periods = 2 and t.periods = 2 and (c."lastKillTime" <> t."lastKillTime" or c."lastLossTime" <> t."lastLossTime")
