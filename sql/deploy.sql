@@ -48,7 +48,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 3_cache/pending.sql
 \ir 3_cache/cached.sql
 \ir 3_cache/last_time.sql
-\ir 3_cache/ranked.sql
+\ir 3_cache/leader.sql
 \ir 3_cache/add.sql
 \ir 3_cache/merge.sql
 \ir 3_cache/fold_at_commit.sql
@@ -73,6 +73,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 
 -- ageing
 \ir 5_windows/move_window.sql
+\ir 5_windows/mark_leaders.sql
 \ir 5_windows/age_window.sql
 
 -- views, read API, leaderboards, summary
@@ -81,7 +82,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 6_reads/source_stats.sql
 \ir 6_reads/views.sql
 \ir 6_reads/period_bit.sql
-\ir 6_reads/ranked.sql
+\ir 6_reads/leaders.sql
 \ir 6_reads/is_stats_cache_populated.sql
 \ir 6_reads/get_entity_stats_from_cache.sql
 \ir 6_reads/get_entity_stats_from_view.sql

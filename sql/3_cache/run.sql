@@ -51,6 +51,7 @@ create or replace function entity_stats.finish_run(run bigint, outcome text, det
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 begin
     update entity_stats.run as r

@@ -4,6 +4,8 @@ returns setof entity_stats.check_run
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
+set jit = off
+set work_mem = '64MB'
 as $$
 declare
     kept constant integer := 500;

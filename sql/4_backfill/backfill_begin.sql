@@ -3,6 +3,7 @@ create or replace function entity_stats.prepare_build(as_of timestamptz, rebuild
 returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     now_state entity_stats.state;
@@ -54,7 +55,8 @@ begin
     else
         delete from entity_stats.invalidation;
         delete from public.entity_stats_cache; -- not TRUNCATE: whoever still reads an older snapshot must find it
-        delete from entity_stats.ranked;
+        delete from entity_stats.mark;
+        delete from entity_stats.leader;
         update entity_stats.state as s
         set
             status = 'backfilling',
@@ -89,6 +91,7 @@ create or replace function entity_stats.clear_invalid(from_id bigint, most integ
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     to_id bigint;
@@ -138,6 +141,7 @@ create or replace function entity_stats.first_year()
 returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     this_year constant integer := date_part('year', now() at time zone 'UTC');

@@ -70,7 +70,6 @@ begin
     get diagnostics loaded = row_count;
 
     analyze public.entity_stats_cache ("entityId", "entityType"); -- what plans look at
-    perform entity_stats.file_cache();
     truncate entity_stats.staged;
     update entity_stats.state as s set "finishedTo" = 9223372036854775807;
 
@@ -85,6 +84,7 @@ create or replace function entity_stats.merge_staged()
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 begin
     if (select s."finishedTo" = 9223372036854775807 from entity_stats.state as s) then
@@ -294,7 +294,6 @@ declare
     seen bigint;
     waiting bigint;
     first_build boolean;
-    todo record;
 begin
     if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'backfill_finish() works in READ COMMITTED only'
@@ -350,16 +349,7 @@ begin
         end if;
     end loop;
 
-    -- A rebuild has only told the file what it changed.
-    for todo in
-        select distinct m."entityType" as type, m."entityId" as id
-        from entity_stats.misfiled() as m
-        where not first_build
-        order by 1, 2
-    loop
-        perform entity_stats.refile(todo.type, array[todo.id]);
-        commit;
-    end loop;
+    call entity_stats.mark_leaders();
 
     perform entity_stats.discard_staging();
     commit;

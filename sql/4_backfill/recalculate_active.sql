@@ -3,6 +3,8 @@ create or replace function entity_stats.active_entities(entity_type text, since 
 returns bigint[]
 language sql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
+set work_mem = '64MB'
 begin atomic
     select array_agg(a."entityId" order by a."entityId")
     from (

@@ -88,7 +88,14 @@ begin
     returning *;
 
     perform entity_stats.merge(deltas => net);
-    perform entity_stats.refile(recalculate_entities.entity_type, entity_ids);
+
+    -- merge() files whom it changes; the others may have been forgotten as well.
+    insert into entity_stats.leader
+    select o.*
+    from public.entity_stats_cache as c
+    cross join lateral entity_stats.over_mark(c) as o
+    where c."entityType" = recalculate_entities.entity_type and c."entityId" = any(entity_ids)
+    on conflict do nothing;
 end
 $$;
 

@@ -55,8 +55,10 @@ begin
     for todo in select w.period from entity_stats.time_window as w where w.days is not null order by w.days loop
         call entity_stats.age_window(todo.period, as_of);
     end loop;
+
+    call entity_stats.mark_leaders();
 end
 $$;
 
 comment on procedure entity_stats.age_windows (timestamptz) is
-'Ages all windows to as_of (UTC, default now): what the daily cleanup does. Call it with autocommit.';
+'Ages all windows to as_of (UTC, default now), and draws the leaderboards'' marks anew: what the daily cleanup does. Call it with autocommit.';

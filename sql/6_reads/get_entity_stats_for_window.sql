@@ -3,6 +3,7 @@ create or replace function public.get_entity_stats_for_window(entity_id bigint, 
 returns setof entity_stats.stats
 language plpgsql stable security definer rows 1 -- readers have no right on killmails
 set search_path = pg_catalog, pg_temp
+set jit = off
 set plan_cache_mode = force_custom_plan -- with the values in the plan, indexes of few partitions answer
 as $$
 declare

@@ -3,6 +3,7 @@ create or replace function public.get_entity_stats_from_view(entity_id bigint, e
 returns setof entity_stats.stats
 language plpgsql stable security definer rows 1 -- readers have no right on killmails
 set search_path = pg_catalog, pg_temp
+set jit = off
 set plan_cache_mode = force_custom_plan -- with the type in the plan, two indexes of killmails answer
 as $$
 declare

@@ -17,6 +17,7 @@ returns table (
 )
 language sql stable security definer -- readers have no right on the state
 set search_path = pg_catalog, pg_temp
+set jit = off
 begin atomic
     select
         e.characters,

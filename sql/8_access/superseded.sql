@@ -15,5 +15,9 @@ begin
     if to_regclass('entity_stats.ledger_before') is not null then
         drop table entity_stats.ledger_before, entity_stats.state_before, entity_stats.time_window_before, entity_stats.parked, entity_stats.overtaking;
     end if;
+    -- Of the version that filed leaders by rank.
+    if to_regclass('entity_stats.ranked') is not null then
+        drop table entity_stats.ranked;
+    end if;
 end
 $$;

@@ -74,7 +74,7 @@ CORRUPTIONS = [
     Corruption(
         "a window with more than a wider one",
         f'update public.entity_stats_cache set "kills14d" = "kills30d" + 1 {WRONG}',
-        {*WINDOWED, NESTED, FILED},
+        {*WINDOWED, NESTED},
     ),
     Corruption(
         "other ISK for the same killmails",
@@ -95,12 +95,12 @@ CORRUPTIONS = [
     Corruption(
         "no kills in a window",
         f'update public.entity_stats_cache set "kills14d" = 0, "iskDestroyed14d" = 0, "soloKills14d" = 0, "npcKills14d" = 0 {WRONG}',
-        {*WINDOWED, TIMES, FILED},
+        {*WINDOWED, TIMES},
     ),
     Corruption(
         "ISK without kills",
         f'update public.entity_stats_cache set "kills14d" = 0, "soloKills14d" = 0, "npcKills14d" = 0 {WRONG}',
-        {*WINDOWED, TIMES, POSSIBLE, FILED},
+        {*WINDOWED, TIMES, POSSIBLE},
     ),
     Corruption(
         "a value that is no number",
@@ -137,19 +137,23 @@ CORRUPTIONS = [
         """,
         {SAMPLE, CHARACTERS},
     ),
-    Corruption("an entity that no leaderboard finds", f"delete from entity_stats.ranked {WRONG}", {FILED}),
-    Corruption(
-        "an entity that is filed too low", f"update entity_stats.ranked set rank = 1 {WRONG} and periods = 1", {FILED}
-    ),
-    Corruption(
-        "an entity that is filed for nothing",
-        'insert into entity_stats.ranked ("entityId", "entityType", periods, rank) values (888, \'character\', 8, 5)',
-        {FILED},
-    ),
+    Corruption("an entity that no leaderboard finds", 'delete from entity_stats.leader where "entityId" = 3', {FILED}),
+    Corruption("a mark below its list", "update entity_stats.mark set kills = 0", {FILED}),
     Corruption(
         "a missing row",
         """delete from public.entity_stats_cache where "entityId" = 1 and "entityType" = 'alliance'""",
-        {TOTALS, WINDOWS, ALLIANCES, FILED},
+        {TOTALS, WINDOWS, ALLIANCES},
+    ),
+    Corruption(
+        "a missing row of somebody who is in every killmail",
+        """
+        update public.killmails set "topAttackerCharacterId" = 4242 where "killmailId" % 2 = 0;
+        commit;
+        update public.killmails set "topAttackerCharacterId" = 4242 where "killmailId" % 2 = 1;
+        commit;
+        delete from public.entity_stats_cache where "entityId" = 4242
+        """,
+        {TOTALS, SAMPLE, WINDOWS, CHARACTERS},
     ),
     Corruption(
         "a ghost row",
@@ -157,7 +161,7 @@ CORRUPTIONS = [
         insert into public.entity_stats_cache ("entityId", "entityType", "killsAll", "lastKillTime")
         values (999, 'corporation', 1, now() at time zone 'UTC' - interval '200 days')
         """,
-        {TOTALS, SAMPLE, CORPORATIONS},
+        {TOTALS, SAMPLE, CORPORATIONS, FILED},
     ),
     Corruption(
         "a disabled trigger",
@@ -274,7 +278,7 @@ def test_offending_rows_name_the_entity(ready: Database) -> None:
         select c.claim from entity_stats.check_run as c
         where c.sample @> '[{"entityId": 3, "entityType": "character"}]' order by 1
         """
-    ) == [(claim,) for claim in sorted([CHARACTERS, FILED, POSSIBLE, SAMPLE, TIMES, "values_are_finite", WINDOWS])]
+    ) == [(claim,) for claim in sorted([CHARACTERS, POSSIBLE, SAMPLE, TIMES, "values_are_finite", WINDOWS])]
     assert ready.fetch("select * from entity_stats.wrong_entities(%s)", [run]) == [("character", 3, False)]
 
 

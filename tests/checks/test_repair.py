@@ -38,8 +38,7 @@ def look(database: Database, run: int) -> None:
         reset entity_stats.capture;
         """,
         """
-        update entity_stats.ranked set rank = 7 where periods = 1 and "entityId" = 3;
-        delete from entity_stats.ranked where periods = 2 and "entityId" = 3;
+        delete from entity_stats.leader where "entityId" = 3;
         """,
     ],
     ids=["figures", "times", "missing rows", "a ghost", "no numbers", "past the triggers", "leaderboards"],

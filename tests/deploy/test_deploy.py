@@ -114,8 +114,7 @@ def test_upgraded_is_as_fresh(ready: Database) -> None:
         alter function entity_stats.status() owner to postgres;
         grant execute on function entity_stats.status() to public;
         comment on table entity_stats.ledger is 'old';
-        alter table entity_stats.ranked drop constraint ranked_pkey, add primary key ("entityId", "entityType", periods);
-        create index ranked_in_order on entity_stats.ranked ("entityType", periods, rank, "entityId");
+        create table entity_stats.ranked (periods integer);
         drop trigger trigger_update_entity_stats_on_truncate on public.killmails_default;
         alter table public.killmails disable trigger trigger_update_entity_stats_on_update;
         create or replace trigger trigger_update_entity_stats_on_insert after insert on public.killmails_default

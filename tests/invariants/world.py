@@ -210,13 +210,12 @@ def fold_pending(database: Database) -> None:
         session.execute("call entity_stats.fold_pending()")
 
 
-#: Entities that leaderboards would look for in the wrong place.
+#: Entities that leaderboards would not find.
 MISFILED = """
-select coalesce(c."entityType", r."entityType"), coalesce(c."entityId", r."entityId"), c.periods, c.rank, r.rank
-from entity_stats.ranks() as c
-full join entity_stats.ranked as r
-    on c."entityId" = r."entityId" and c."entityType" = r."entityType" and c.periods = r.periods
-where coalesce(c.rank, 0) <> coalesce(r.rank, 0)
+select c."entityType", c."entityId", o.list
+from public.entity_stats_cache as c
+cross join lateral entity_stats.over_mark(c) as o
+where not exists (select from entity_stats.leader as l where l.list = o.list and l."entityId" = o."entityId")
 """
 
 
@@ -230,7 +229,7 @@ def assert_exact(database: Database) -> None:
     assert database.value("select count(*) from entity_stats.ledger") == 0
     assert database.oracle() == []
     assert (found := database.fetch(differences)) == [], found[:8]
-    # leaders
+    assert database.fetch(MISFILED) == []
 
 
 def rows_of(database: Database, table: str) -> str:

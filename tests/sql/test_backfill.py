@@ -10,7 +10,7 @@ import pytest
 
 from tests.database import SQL, WRITER, Database
 from tests.invariants.storm import LEVELS, Storm
-from tests.invariants.world import CUTOFFS, assert_exact, deadlocks, killed, pending, until, until_blocked
+from tests.invariants.world import CUTOFFS, MISFILED, assert_exact, deadlocks, killed, pending, until, until_blocked
 
 SHAPES = pytest.mark.parametrize("shape", ["partitioned", "plain", "sub-partitioned"], indirect=True)
 
@@ -163,17 +163,12 @@ def test_ready_is_not_built_again(ready: Database) -> None:
 
 
 def test_rebuild_files_anew(ready: Database) -> None:
-    """Whatever somebody has written to the leaderboards' file, a rebuild mends it."""
-    ready.execute(
-        """
-        delete from entity_stats.ranked where "entityType" = 'corporation';
-        update entity_stats.ranked set rank = 7 where "entityType" = 'alliance' and periods = 1;
-        insert into entity_stats.ranked ("entityId", "entityType", periods, rank) values (888, 'character', 8, 5);
-        """
-    )
-    assert ready.value("select count(*) from entity_stats.misfiled()") > 10
+    """Whatever somebody has done to the lists of leaders, a rebuild mends it."""
+    ready.execute("delete from entity_stats.leader where list % 2 = 0; update entity_stats.mark set kills = 0")
+    assert len(ready.fetch(MISFILED)) > 10
     ready.execute("call entity_stats.backfill(rebuild => true)")
     assert_exact(ready)
+    assert ready.value("select count(*) from entity_stats.mark as m where m.complete and m.kills > 0") == 24
 
 
 def test_second_is_refused(deployed: Database) -> None:

@@ -61,3 +61,23 @@ def test_everything_has_a_comment(site: Database) -> None:
         """
     )
     assert rows == []
+
+
+def test_what_reads_much_is_not_compiled(site: Database) -> None:
+    """Plans over hundreds of partitions cost a second of JIT compilation wherever the server's default has it on.
+
+    An inlined function takes the settings of whoever calls it; look-ups by the cache's primary key are never compiled.
+    """
+    rows = site.fetch(
+        ROUTINES
+        + """
+        select r.routine
+        from routine as r
+        where
+            r.proconfig is not null
+            and 'jit=off' <> all(r.proconfig)
+            and r.definition ~ '(from|join|update|lateral)\\s+(public\\.(entity_stats_cache|killmails)|entity_stats\\.(killmail|killmail_party|totals|totals_by_role|truth|cached|drift|differing_cells|staged))\\M'
+            and r.routine !~ '^get_(multiple_)?entity_stats_from_cache\\('
+        """
+    )
+    assert rows == []

@@ -232,7 +232,7 @@ def standings(database: Database, kind: str = "alliance") -> list[list[tuple[obj
     return wrong
 
 
-#: What moves entities between ranks: up by kills, down by losses, by deletions, by ageing, by a price.
+#: What moves entities over marks and below: up by kills, down by losses, by deletions, by a price.
 CHANGES = (
     'insert into public.killmails ("killmailId", "killmailTime", "topAttackerAllianceId", "totalValue") '
     "select 990000000 + n, now(), 5000 + n % 20, 3e9 from generate_series(1, 200) as n",
@@ -245,7 +245,10 @@ CHANGES = (
 )
 
 
-def test_leaderboards_follow_every_change(contest: Database) -> None:
+@pytest.mark.parametrize("most", [250, 20, 3, 0])
+def test_leaderboards_follow_every_change(contest: Database, most: int) -> None:
+    """Whether lists have everybody, less than is asked for, or nobody; the marks stay as they were before the changes."""
+    contest.execute("call entity_stats.mark_leaders(%s)", [most])
     assert standings(contest) == []
     for change in CHANGES:
         contest.execute(change)
@@ -254,23 +257,48 @@ def test_leaderboards_follow_every_change(contest: Database) -> None:
     assert contest.fetch(MISFILED) == []
 
 
-def test_leaderboards_are_filed_anew_with_the_cache(contest: Database) -> None:
+@pytest.mark.parametrize("most", [250, 20, 3, 1, 0])
+def test_no_list_has_more_than_wanted(contest: Database, most: int) -> None:
+    """Ties included, but for lists by efficiency, which have everybody within a rounding of the mark. Lists of before are gone."""
+    contest.execute("call entity_stats.mark_leaders(5)")
+    contest.execute("call entity_stats.mark_leaders(%s)", [most])
+    lists = contest.fetch(
+        """
+        select m.complete, m.efficiency is null, count(l.*)
+        from entity_stats.mark as m
+        left join entity_stats.leader as l on m.list = l.list
+        group by m.list
+        """
+    )
+    assert len(lists) == 24
+    assert {complete for complete, _, _ in lists} == {True}
+    assert max(entities for _, by_kills, entities in lists if by_kills) <= most
+    assert (
+        contest.value(
+            "select count(*) from entity_stats.leader as l where l.list <> all(select m.list from entity_stats.mark as m)"
+        )
+        == 0
+    )
+    assert contest.fetch(MISFILED) == []
+
+
+def test_a_leaderboard_reads_its_list(contest: Database) -> None:
+    """And not the cache: who has been taken off the list is missed."""
+    contest.execute("call entity_stats.mark_leaders(20)")
+    for function in ("get_top_entities_by_kills_from_cache", "get_top_entities_by_efficiency_from_cache"):
+        question = f"select \"entityId\" from {function}('alliance', max_entities => 1)"
+        best = contest.value(question)
+        contest.execute('delete from entity_stats.leader where "entityId" = %s', [best])
+        assert contest.value(question) != best
+
+
+def test_lists_are_made_anew_with_the_cache(contest: Database) -> None:
     """Entities that had their kills before a TRUNCATE keep no place; a big cache is emptied in small steps."""
     contest.execute("create table test.kept as select * from public.killmails limit 300")
     contest.execute("truncate public.killmails; insert into public.killmails select * from test.kept")
     contest.execute("call entity_stats.backfill()")
     assert contest.fetch(MISFILED) == []
     assert standings(contest) == []
-
-
-def test_ranks_never_fall_with_kills(site: Database) -> None:
-    rows = site.fetch(
-        "select n from generate_series(0, 30000) as n where entity_stats.rung(n + 1) not in (entity_stats.rung(n), entity_stats.rung(n) + 1)"
-    )
-    assert rows == []
-    assert site.value("select entity_stats.rung(9)") == 0
-    assert site.value("select entity_stats.rung(10)") == 1
-    assert site.value("select entity_stats.rung(9223372036854775807)") < 64
 
 
 def test_an_unknown_entity_has_no_row(small: Database) -> None:

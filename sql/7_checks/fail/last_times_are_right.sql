@@ -6,29 +6,36 @@
 --
 -- What to do: as for counters_are_possible; the rows are repaired by recalculation.
 select
-    c."entityId",
-    c."entityType",
-    w.period,
-    c.kills,
-    c."lastKillTime",
-    t."lastKillTime" as "actualKillTime",
-    c.losses,
-    c."lastLossTime",
-    t."lastLossTime" as "actualLossTime"
-from entity_stats.cached() as c
-inner join entity_stats.time_window as w on c.periods = w.bit
-left join lateral entity_stats.totals((select v.cutoff from entity_stats.time_window as v where v.period = '90d'), null) as t
-    on c."entityId" = t."entityId" and c."entityType" = t."entityType" and w.period = '90d'
-where
-    public.is_stats_cache_populated()
-    and (
+    f."entityId",
+    f."entityType",
+    f.period,
+    f.kills,
+    f."lastKillTime",
+    f."actualKillTime",
+    f.losses,
+    f."lastLossTime",
+    f."actualLossTime"
+from (
+    select
+        c."entityId", c."entityType", w.period, c.kills, c."lastKillTime", null::timestamp as "actualKillTime",
+        c.losses, c."lastLossTime", null::timestamp as "actualLossTime"
+    from entity_stats.cached() as c
+    inner join entity_stats.time_window as w on c.periods = w.bit
+    where
         (c.kills > 0) <> coalesce(c."lastKillTime" >= w.cutoff at time zone 'UTC', false)
         or (c.losses > 0) <> coalesce(c."lastLossTime" >= w.cutoff at time zone 'UTC', false)
-        or c."lastKillTime" <> t."lastKillTime"
-        or c."lastLossTime" <> t."lastLossTime"
-    )
+    union all
+    select
+        c."entityId", c."entityType", '90d' as period, c.kills, c."lastKillTime", t."lastKillTime" as "actualKillTime",
+        c.losses, c."lastLossTime", t."lastLossTime" as "actualLossTime"
+    from entity_stats.cached() as c
+    inner join entity_stats.truth() as t on c."entityId" = t."entityId" and c."entityType" = t."entityType"
+    where c.periods = 2 and t.periods = 2 and (c."lastKillTime" <> t."lastKillTime" or c."lastLossTime" <> t."lastLossTime")
+) as f
+where
+    public.is_stats_cache_populated()
     and not exists (
         select 1
         from entity_stats.pending(false) as p
-        where p."entityId" = c."entityId" and p."entityType" = c."entityType"
+        where p."entityId" = f."entityId" and p."entityType" = f."entityType"
     );

@@ -1,12 +1,21 @@
--- Every entity with 10 kills or more in a period is filed for the leaderboards, as high as its row in the cache says, and nobody
--- else is.
+-- Every entity that is over the mark of a list of leaders is on that list.
 --
--- A leaderboard reads that file from the top and stops where the rest cannot matter: it would miss an entity that is filed too
--- low, or not at all. The figures that it shows are the cache's own.
+-- A leaderboard reads the rows of who is on its list, and looks no further when they are over the mark: it would miss an entity that is
+-- not on it. The figures that it shows are the cache's own; who is on a list and below its mark does no harm.
 --
--- What to do: as for counters_are_possible, or somebody has written to entity_stats.ranked; recalculation files the entities
--- again.
-select m."entityId", m."entityType", w.period, m.rank, m."actualRank"
-from entity_stats.misfiled() as m
-left join entity_stats.time_window as w on m.periods = w.bit
-where public.is_stats_cache_populated();
+-- What to do: as for counters_are_possible, or somebody has written to entity_stats.leader; recalculation files the entities
+-- again, and call entity_stats.mark_leaders() files all.
+select
+    c."entityId",
+    c."entityType",
+    w.period,
+    m.kills as "leastKills",
+    m.efficiency as "leastEfficiency"
+from public.entity_stats_cache as c
+cross join lateral entity_stats.over_mark(c) as o
+inner join entity_stats.mark as m on o.list = m.list
+inner join entity_stats.time_window as w on m.periods = w.bit
+where
+    public.is_stats_cache_populated()
+    and m.complete
+    and not exists (select 1 from entity_stats.leader as l where l.list = o.list and l."entityId" = o."entityId");

@@ -1,17 +1,44 @@
--- Every figure, all-time ones and times included, equals a recount of killmails for 200 entities. Each day (UTC) draws its own; the
--- same day draws the same again, so that a second look judges what the first has found.
+-- Every figure, all-time ones and times included, equals a recount of killmails for a sample: 200 entities of the cache, and the
+-- characters of 50 killmails after some moment of the history. Each day (UTC) draws its own; the same day draws the same again, so
+-- that a second look judges what the first has found.
 --
 -- What to do: few entities are repaired by recalculation, many only by call entity_stats.backfill(rebuild => true). Then find the
 -- cause: killmails written with triggers disabled, a partition dropped or attached with its rows, a hand in the cache. If
 -- there is none, it is a bug: please report the rows, and what the server was doing.
-with drawn as materialized (
-    select
-        c."entityType",
-        c."entityId"
-    from public.entity_stats_cache as c
+with dice as materialized (
+    select date_part('epoch', date_trunc('day', now() at time zone 'UTC'))::bigint as seed
     where public.is_stats_cache_populated()
-    order by hashint8extended(c."entityId", date_part('epoch', date_trunc('day', now() at time zone 'UTC'))::bigint), c."entityId", c."entityType"
-    limit 200
+),
+
+moment as materialized (
+    select h."from" + (h."to" - h."from") * (abs(hashint8extended(0, d.seed) % 1000) / 1000.0) as since
+    from dice as d
+    cross join (select min(k."killmailTime") as "from", max(k."killmailTime") as "to" from entity_stats.killmail as k) as h
+),
+
+drawn as materialized (
+    (
+        select
+            c."entityType",
+            c."entityId"
+        from public.entity_stats_cache as c
+        cross join dice as d
+        order by hashint8extended(c."entityId", d.seed), c."entityId", c."entityType"
+        limit 200
+    )
+    union
+    select
+        'character' as "entityType",
+        p.id as "entityId"
+    from (
+        select k."victimCharacterId", k."topAttackerCharacterId"
+        from entity_stats.killmail as k
+        where k."killmailTime" >= (select m.since from moment as m)
+        order by k."killmailTime"
+        limit 50
+    ) as k
+    cross join lateral (values (k."victimCharacterId"), (k."topAttackerCharacterId")) as p (id)
+    where p.id <> 0
 )
 
 select
@@ -22,19 +49,19 @@ select
     ) as wrong
 from (
     select e.*
-    from entity_stats.differences() as e
+    from entity_stats.differing_cells() as e
     where
         e."entityType" = 'character'
         and e."entityId" = any(array(select s."entityId" from drawn as s where s."entityType" = 'character'))
     union all
     select e.*
-    from entity_stats.differences() as e
+    from entity_stats.differing_cells() as e
     where
         e."entityType" = 'corporation'
         and e."entityId" = any(array(select s."entityId" from drawn as s where s."entityType" = 'corporation'))
     union all
     select e.*
-    from entity_stats.differences() as e
+    from entity_stats.differing_cells() as e
     where
         e."entityType" = 'alliance'
         and e."entityId" = any(array(select s."entityId" from drawn as s where s."entityType" = 'alliance'))

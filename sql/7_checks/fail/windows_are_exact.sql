@@ -21,7 +21,47 @@ select
         ),
         ', ' order by w.bit
     ) as missing
-from entity_stats.drift(false) as d
+from (
+    -- As drift() does, without the times: only sums, and no row of the cache that adds nothing to them.
+    select
+        p."entityType",
+        p."entityId",
+        p.periods,
+        sum(p.kills) as kills,
+        sum(p.losses) as losses,
+        sum(p."iskDestroyed") as "iskDestroyed",
+        sum(p."iskLost") as "iskLost",
+        sum(p."soloKills") as "soloKills",
+        sum(p."soloLosses") as "soloLosses",
+        sum(p."npcKills") as "npcKills",
+        sum(p."npcLosses") as "npcLosses"
+    from (
+        select
+            t."entityType", t."entityId", t.periods, t.kills, t.losses, t."iskDestroyed", t."iskLost",
+            t."soloKills", t."soloLosses", t."npcKills", t."npcLosses"
+        from entity_stats.truth() as t
+        union all
+        select
+            l."entityType", l."entityId", l.periods, -l.kills, -l.losses, -l."iskDestroyed", -l."iskLost",
+            -l."soloKills", -l."soloLosses", -l."npcKills", -l."npcLosses"
+        from entity_stats.pending(false) as l
+        union all
+        select
+            c."entityType", c."entityId", c.periods, -c.kills, -c.losses, -c."iskDestroyed", -c."iskLost",
+            -c."soloKills", -c."soloLosses", -c."npcKills", -c."npcLosses"
+        from entity_stats.cached() as c
+        where
+            (c.kills, c.losses, c."iskDestroyed", c."iskLost", c."soloKills", c."soloLosses", c."npcKills", c."npcLosses")
+            <> (0, 0, 0, 0, 0, 0, 0, 0)
+    ) as p
+    where p.periods > 1
+    group by p."entityType", p."entityId", p.periods
+    having
+        (
+            sum(p.kills), sum(p.losses), sum(p."iskDestroyed"), sum(p."iskLost"),
+            sum(p."soloKills"), sum(p."soloLosses"), sum(p."npcKills"), sum(p."npcLosses")
+        ) <> (0, 0, 0, 0, 0, 0, 0, 0)
+) as d
 inner join entity_stats.time_window as w on d.periods = w.bit
-where public.is_stats_cache_populated() and d.periods > 1
+where public.is_stats_cache_populated()
 group by d."entityId", d."entityType";

@@ -10,6 +10,6 @@ select
     string_agg(
         format('%s is %s, not %s', d."column", coalesce(d.cached, 'empty'), coalesce(d.actual, 'empty')), '; ' order by d."column"
     ) as wrong
-from entity_stats.differences() as d
+from entity_stats.differing_cells() as d
 where public.is_stats_cache_populated() and d."entityType" = 'corporation'
 group by d."entityId", d."entityType";

@@ -2,10 +2,11 @@
 -- equal what killmails have for that role, as victim and as top attacker, in number, ISK, solo and NPC. Facts that are pending are taken
 -- into account.
 --
--- The rows show what is missing in the cache (negative: what is too much), summed over all entities of a type.
+-- The rows show what is missing in the cache (negative: what is too much), summed over all entities of a type. The night compares
+-- what is cheaper than all killmails: every entity in every window, and a sample of all time.
 --
--- What to do: the claims about exactness name the entities; if the sample does not have them, run entity_stats_verify, which compares
--- all. A difference in "all" alone concerns killmails older than 90 days: a partition dropped, attached, or surgery on old rows.
+-- What to do: the claims about exactness name the entities. A difference in "all" alone concerns killmails older than 90 days: a
+-- partition dropped, attached, or surgery on old rows.
 select
     d."entityType",
     w.period,

@@ -1,0 +1,165 @@
+"""Lists of leaders have everybody over their marks, whoever commits while new marks are drawn."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import LiteralString
+
+from tests.database import WRITER, Database
+from tests.invariants.world import MISFILED, assert_exact, deadlocks, fold_pending, until_blocked
+
+#: One alliance over every mark below 50 kills, with all its ISK destroyed.
+RISE = """
+insert into public.killmails ("killmailId", "killmailTime", "topAttackerAllianceId", "totalValue")
+select 1000 * %(id)s + n, now(), %(id)s, 1000000 from generate_series(1, 50) as n
+"""
+
+#: What a leaderboard must say, from the whole cache.
+BOARDS: dict[str, LiteralString] = {
+    "get_top_entities_by_kills_from_cache(%(type)s, %(period)s, %(most)s)": """
+        select s.* from entity_stats.cached() as d cross join lateral entity_stats.stats(d) as s
+        inner join entity_stats.time_window as w on d.periods = w.bit
+        where d."entityType" = %(type)s and w.period = %(period)s and d.kills > 0
+        order by s.kills desc, s."entityId" limit %(most)s
+    """,
+    "get_top_entities_by_efficiency_from_cache(%(type)s, %(period)s, %(least)s, %(most)s)": """
+        select s.* from entity_stats.cached() as d cross join lateral entity_stats.stats(d) as s
+        inner join entity_stats.time_window as w on d.periods = w.bit
+        where d."entityType" = %(type)s and w.period = %(period)s and d.kills >= %(least)s
+        order by s.efficiency desc, s.kills desc, s."entityId" limit %(most)s
+    """,
+}
+
+
+def test_a_commit_at_each_step(ready: Database) -> None:
+    """Somebody rises over the new marks before they are drawn, before the others are filed, and before readers go over."""
+    ready.execute("call entity_stats.mark_leaders(3)")
+    with ready.connect(user=WRITER) as writer:
+        writer.execute(RISE, {"id": 5001})
+        lists = ready.value("select entity_stats.draw_marks(3)")
+        writer.execute(RISE, {"id": 5002})
+        assert ready.fetch(
+            'select from entity_stats.leader as l where l."entityId" = 5002 and l.list = any(%s)', [lists]
+        )
+        leaders = ready.value("select entity_stats.unfiled(%s)::text", [lists])
+        writer.execute(RISE, {"id": 5003})
+        ready.execute("select entity_stats.file_leaders(%s::entity_stats.leader[])", [leaders])
+        writer.execute(RISE, {"id": 5004})
+        ready.execute("select entity_stats.complete_marks(%s)", [lists])
+        writer.execute(RISE, {"id": 5005})
+    assert ready.fetch(MISFILED) == []
+    assert ready.fetch("select \"entityId\" from get_top_entities_by_kills_from_cache('alliance', '14d', 5)") == [
+        (5001,),
+        (5002,),
+        (5003,),
+        (5004,),
+        (5005,),
+    ]
+    assert_exact(ready)
+
+
+def test_marks_are_drawn_between_folds(ready: Database) -> None:
+    """Whoever is folding when marks are drawn is waited for: a scan that begins later sees what it has written."""
+    with ready.connect(autocommit=False) as folding, ready.connect() as marking:
+        folding.execute("lock table entity_stats.gate in row share mode")
+        with ThreadPoolExecutor() as pool:
+            drawn = pool.submit(marking.execute, "select entity_stats.draw_marks(3)")
+            until_blocked(ready, marking)
+            folding.commit()
+            drawn.result()
+
+
+def test_a_run_that_was_overtaken_changes_nothing(ready: Database) -> None:
+    """Two at once, and one beside a build that empties the cache: lists that somebody else has dropped are not read."""
+    before = ready.fetch("select m.list from entity_stats.mark as m order by 1")
+    first = ready.value("select entity_stats.draw_marks(3)")
+    second = ready.value("select entity_stats.draw_marks(3)")
+    ready.execute("select entity_stats.complete_marks(%s)", [first])
+    assert ready.fetch("select m.list from entity_stats.mark as m where m.complete order by 1") == before
+    ready.execute("truncate public.killmails")
+    assert ready.value("select entity_stats.draw_marks(3)") is None
+    ready.execute("call entity_stats.backfill_begin()")
+    ready.execute("select entity_stats.complete_marks(%s)", [second])
+    assert ready.value("select count(*) from entity_stats.mark") == 0
+
+
+def test_in_a_storm(ready: Database) -> None:
+    """Marks move up and down while commits cross them: in every snapshot each list is right, and so is what is read from it."""
+    ready.execute(
+        """
+        insert into public.killmails ("killmailId", "killmailTime", "topAttackerAllianceId", "totalValue")
+        select 1000 * (6000 + a) + n, now() - n * interval '2 days', 6000 + a, 1000 from generate_series(1, 40) as a, generate_series(1, a) as n
+        """
+    )
+    fold_pending(ready)
+    before = deadlocks(ready)
+    done = threading.Event()
+
+    def write(seed: int) -> int:
+        """Kills and losses for some alliances, and their deletion, until done."""
+        batches = 0
+        draw = random.Random(seed)
+        with ready.connect(user=WRITER) as writer:
+            while not done.is_set():
+                batches += 1
+                writer.execute(
+                    """
+                    insert into public.killmails ("killmailId", "killmailTime", "topAttackerAllianceId", "victimAllianceId", "totalValue")
+                    select 100000000 * %(seed)s + 1000 * %(batch)s + n, now() - interval '1 day', 6001 + (%(a)s + n %% 3) %% 40, 6001 + (%(v)s + n) %% 40, 10 * n
+                    from generate_series(1, 12) as n
+                    """,
+                    {"seed": seed, "batch": batches, "a": draw.randrange(40), "v": draw.randrange(40)},
+                )
+                writer.execute(
+                    'delete from public.killmails where "killmailId" / 1000 = %s',
+                    [100000 * seed + batches - draw.randrange(1, 9)],
+                )
+        return batches
+
+    def mark() -> None:
+        draw = random.Random(1)
+        with ready.connect() as session:
+            for _ in range(25):
+                session.execute("call entity_stats.mark_leaders(%s)", [draw.choice([0, 1, 3, 8, 20, 250])])
+
+    compared = 0
+    with ThreadPoolExecutor() as pool, ready.connect() as reader:
+        try:
+            writers = [pool.submit(write, seed) for seed in (2, 3)]
+            marking = pool.submit(mark)
+            while not marking.done() or compared < 3:
+                with reader.transaction():
+                    reader.execute("set transaction isolation level repeatable read")
+                    assert (
+                        reader.execute(
+                            MISFILED
+                            + " and exists (select from entity_stats.mark as m where m.list = o.list and m.complete)"
+                        ).fetchall()
+                        == []
+                    )
+                    for period in ("all", "14d"):
+                        question = {"type": "alliance", "period": period, "least": 10, "most": 5}
+                        for board, truth in BOARDS.items():
+                            got = reader.execute(f"select * from public.{board}", question).fetchall()
+                            assert got == reader.execute(truth, question).fetchall()
+                compared += 1
+        finally:
+            done.set()
+        marking.result()
+        batches = [writer.result() for writer in writers]
+    assert min(batches) >= 3
+    assert deadlocks(ready) == before
+    assert ready.fetch(MISFILED) == []
+    assert_exact(ready)
+
+
+def test_no_marks_no_lists(ready: Database) -> None:
+    """A cache of a version before, until its first cleanup: every leaderboard reads the whole cache."""
+    question = "select * from get_top_entities_by_kills_from_cache('alliance', 'all', 2)"
+    expected = ready.fetch(question)
+    ready.execute("delete from entity_stats.mark; delete from entity_stats.leader")
+    assert ready.fetch(question) == expected != []
+    ready.execute("call entity_stats.mark_leaders()")
+    assert_exact(ready)
