@@ -68,8 +68,8 @@ begin
         return;
     end if;
 
-    drop event trigger if exists entity_stats_ddl;
-    drop event trigger if exists entity_stats_drop;
+    execute 'drop event trigger if exists entity_stats_ddl';
+    execute 'drop event trigger if exists entity_stats_drop';
     drop function if exists entity_stats.watch_ddl();
 
     select array_agg(d.command order by d.oid desc)

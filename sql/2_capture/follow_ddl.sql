@@ -32,7 +32,7 @@ begin
     end if;
     counts := entity_stats.captures(known.killmails);
 
-    for leaf in select unnest(known.leaves) except select unnest(present) loop
+    for leaf in select l.leaf from unnest(known.leaves) as l (leaf) where l.leaf <> all(present) loop
         reason := null;
         if dropped ? leaf::text then
             reason := format('partition %s was dropped with its killmails', dropped ->> leaf::text);
@@ -44,7 +44,7 @@ begin
         end if;
     end loop;
 
-    for leaf in select unnest(present) except select unnest(known.leaves) loop
+    for leaf in select l.leaf from unnest(present) as l (leaf) where l.leaf <> all(known.leaves) loop
         if counts and not entity_stats.capture_table(leaf, 1) then
             insert into entity_stats.invalidation (reason) values (format('partition %s came with killmails in it', leaf::regclass));
         end if;

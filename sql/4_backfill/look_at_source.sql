@@ -53,13 +53,9 @@ begin atomic
 
     update entity_stats.source as s
     set
-        nodes = array(select unnest(s.nodes) union select unnest(admit.fresh)),
-        leaves = array(
-            select unnest(s.leaves)
-            union
-            select c.oid from pg_class as c where c.oid = any(admit.fresh) and c.relkind <> 'p'
-        )
-    where not admit.fresh <@ s.nodes or not admit.fresh <@ s.leaves;
+        nodes = s.nodes || array(select f.node from unnest(admit.fresh) as f (node) where f.node <> all(s.nodes)),
+        leaves = s.leaves || array(select c.oid from pg_class as c where c.oid = any(admit.fresh) and c.oid <> all(s.leaves) and c.relkind <> 'p')
+    where not admit.fresh <@ s.nodes;
 end;
 
 comment on function entity_stats.admit(oid[], boolean) is

@@ -93,14 +93,14 @@ begin
     grant execute on function entity_stats.watch_ddl() to entity_stats_operator; -- or their REVOKE for all functions would fail
 
     if not exists (select from pg_catalog.pg_event_trigger as e where e.evtname = 'entity_stats_ddl') then
-        create event trigger entity_stats_ddl on ddl_command_end when tag in ('CREATE TABLE', 'ALTER TABLE')
-        execute function entity_stats.watch_ddl();
-        alter event trigger entity_stats_ddl enable always;
+        execute
+            'create event trigger entity_stats_ddl on ddl_command_end when tag in (''CREATE TABLE'', ''ALTER TABLE'') '
+            'execute function entity_stats.watch_ddl()';
+        execute 'alter event trigger entity_stats_ddl enable always';
     end if;
     if not exists (select from pg_catalog.pg_event_trigger as e where e.evtname = 'entity_stats_drop') then
-        create event trigger entity_stats_drop on sql_drop
-        execute function entity_stats.watch_ddl();
-        alter event trigger entity_stats_drop enable always;
+        execute 'create event trigger entity_stats_drop on sql_drop execute function entity_stats.watch_ddl()';
+        execute 'alter event trigger entity_stats_drop enable always';
     end if;
 exception
     when insufficient_privilege then

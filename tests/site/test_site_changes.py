@@ -22,9 +22,13 @@ OF_1999 = """
 insert into {table} ("killmailId", "killmailTime", "victimCharacterId", "topAttackerAllianceId", "totalValue")
 select {first} + n, '1999-03-01 00:00:00+00', 1 + n % 3, 2, n from generate_series(1, {rows}) as n
 """
-P1999 = "create table public.killmails_1999 partition of public.killmails for values from ('1999-01-01') to ('2000-01-01')"
+P1999 = (
+    "create table public.killmails_1999 partition of public.killmails for values from ('1999-01-01') to ('2000-01-01')"
+)
 #: A table of its own with 40 killmails, to be attached.
-APART = f"create table public.apart (like public.killmails); {OF_1999.format(table='public.apart', first=5000000, rows=40)}"
+APART = (
+    f"create table public.apart (like public.killmails); {OF_1999.format(table='public.apart', first=5000000, rows=40)}"
+)
 ATTACH = "alter table public.killmails attach partition public.apart for values from ('1999-01-01') to ('2000-01-01')"
 
 
@@ -136,7 +140,9 @@ def test_a_type_that_cannot_be_read(ready: Database) -> None:
 def test_readers_still_reach_the_indexes(ready: Database) -> None:
     """The function is inlined: an entity's figures are looked up by its indexes."""
     ready.execute("set enable_seqscan = off")
-    ready.execute('create index on public.killmails ("victimCharacterId"); create index on public.killmails ("topAttackerCharacterId")')
+    ready.execute(
+        'create index on public.killmails ("victimCharacterId"); create index on public.killmails ("topAttackerCharacterId")'
+    )
     plan = "\n".join(row[0] for row in ready.fetch('explain select * from public.character_stats where "entityId" = 5'))
     assert "Function Scan on killmail" not in plan
     assert "Function Scan on entity_stats" not in plan
@@ -167,7 +173,9 @@ def test_another_table_takes_its_place(ready: Database, event_triggers: bool) ->
         kills = ready.value("select s.kills from public.get_entity_stats(5, 'character') as s")
         assert kills == ready.value("""select count(*) from public.killmails where "topAttackerCharacterId" = 5""")
     ready.load(SQL / "deploy.sql")
-    assert_stale(ready, "another table" if not event_triggers else "killmails was renamed", "call entity_stats.backfill()")
+    assert_stale(
+        ready, "another table" if not event_triggers else "killmails was renamed", "call entity_stats.backfill()"
+    )
     ready.execute("call entity_stats.backfill()")
     assert status(ready) == ("ready", None)
     ready.execute("insert into public.killmails select * from test.killmails(30, 3)")
@@ -209,7 +217,9 @@ def test_created_and_filled_in_one_transaction(ready: Database, event_triggers: 
         session.execute(P1999)
         session.execute("insert into public.killmails_1999 select * from moved")
     if not event_triggers:
-        assert_stale(ready, "partition public.killmails_1999 came with killmails in it: call entity_stats.look_at_source()")
+        assert_stale(
+            ready, "partition public.killmails_1999 came with killmails in it: call entity_stats.look_at_source()"
+        )
         with refused("partition public.killmails_1999 came"):
             ready.execute("call entity_stats.age_windows()")
         ready.execute(LOOK)
@@ -258,7 +268,9 @@ def test_too_much_was_attached(ready: Database, event_triggers: bool) -> None:
     """More than can be counted at once: a backfill counts it."""
     if not event_triggers:
         ready.execute(WITHOUT_EVENT_TRIGGERS)
-    ready.execute(f"create table public.apart (like public.killmails); {OF_1999.format(table='public.apart', first=5000000, rows=50001)}")
+    ready.execute(
+        f"create table public.apart (like public.killmails); {OF_1999.format(table='public.apart', first=5000000, rows=50001)}"
+    )
     ready.execute(ATTACH)
     ready.execute(LOOK)
     assert_stale(ready, "partition public.apart came with killmails in it", "backfill()")
@@ -273,7 +285,11 @@ def test_came_and_lost_killmails_before_the_look(ready: Database) -> None:
     ready.execute(APART)
     ready.execute(ATTACH)
     ready.execute("""delete from public.killmails where "killmailId" > 5000000 and "killmailId" % 3 = 0""")
-    ready.execute("select pg_stat_force_next_flush()" if ready.value("select current_setting('server_version_num')::int >= 150000") else "select 1")
+    ready.execute(
+        "select pg_stat_force_next_flush()"
+        if ready.value("select current_setting('server_version_num')::int >= 150000")
+        else "select 1"
+    )
     ready.execute(LOOK)
     if status(ready)[0] == "stale":
         ready.execute("call entity_stats.backfill()")
@@ -285,7 +301,9 @@ def test_detached(ready: Database, concurrently: str) -> None:
     """Captured like a deletion at once; what becomes of the table then is the site's."""
     leaf = biggest(ready)
     if concurrently:
-        ready.execute("alter table public.killmails detach partition public.killmails_default; drop table public.killmails_default")
+        ready.execute(
+            "alter table public.killmails detach partition public.killmails_default; drop table public.killmails_default"
+        )
     ready.execute(f"alter table public.killmails detach partition {leaf} {concurrently}")
     assert status(ready) == ("ready", None)
     assert_exact(ready)
@@ -336,8 +354,12 @@ def test_ddl_of_others_is_left_alone(ready: Database) -> None:
         with ready.connect(user="migrator") as session:
             notices: list[str] = []
             session.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
-            session.execute("create temporary table a (n integer); create table public.b (n integer) partition by list (n)")
-            session.execute("create table public.b_1 partition of public.b default; alter table public.b add column m integer")
+            session.execute(
+                "create temporary table a (n integer); create table public.b (n integer) partition by list (n)"
+            )
+            session.execute(
+                "create table public.b_1 partition of public.b default; alter table public.b add column m integer"
+            )
             session.execute("alter table public.b rename to c; drop table public.c")
             assert notices == []
     finally:
@@ -444,7 +466,9 @@ def test_row_level_security(ready: Database) -> None:
     """Names the policy; nothing is repaired or aged by what it shows; without it all is as before."""
     ready.execute("alter table public.killmails enable row level security")
     ready.execute("""create policy last_hour on public.killmails using ("killmailTime" < now() - interval '1 hour')""")
-    assert_stale(ready, "row-level security of public.killmails hides killmails from the cache (policy last_hour)", "DISABLE")
+    assert_stale(
+        ready, "row-level security of public.killmails hides killmails from the cache (policy last_hour)", "DISABLE"
+    )
     ready.execute(LOOK)
     assert_nothing_is_written(ready, "row-level security")
     ready.execute("insert into public.killmails select * from test.killmails(20, 2)")
@@ -474,7 +498,9 @@ def test_triggers_disabled_for_a_while(ready: Database, event_triggers: bool) ->
     ready.execute(f"alter table {leaf} disable trigger all")
     ready.execute(f"""delete from {leaf} where "killmailId" % 2 = 0""")
     ready.execute(f"alter table {leaf} enable trigger all")
-    assert_stale(ready, f"triggers that capture killmails were disabled or dropped ({leaf})", "call entity_stats.backfill()")
+    assert_stale(
+        ready, f"triggers that capture killmails were disabled or dropped ({leaf})", "call entity_stats.backfill()"
+    )
     with refused("were disabled or dropped"):
         ready.execute("call entity_stats.age_windows()")
     ready.execute(LOOK)
@@ -524,7 +550,9 @@ def test_upgraded_by_logical_replication() -> None:
             old.execute("call entity_stats.backfill()")
             old.execute("create publication everything for all tables")
             old.execute("select pg_create_logical_replication_slot('upgrade', 'pgoutput')")
-            new.execute("truncate entity_stats.state, entity_stats.time_window, entity_stats.source, entity_stats.ledger cascade")
+            new.execute(
+                "truncate entity_stats.state, entity_stats.time_window, entity_stats.source, entity_stats.ledger cascade"
+            )
             # Everything of ours that the old one publishes, as a copied schema has it: empty.
             new.execute(
                 f"create subscription upgrade connection '{old.conninfo}' publication everything "
@@ -552,7 +580,9 @@ def test_the_operators_role_is_renamed(ready: Database) -> None:
             writer.execute("insert into public.killmails select * from test.killmails(20, 2)")
             writer.execute("set entity_stats.capture = 'off'")
             writer.execute("insert into public.killmails select * from test.killmails(20, 3)")
-        ready.execute("set entity_stats.capture = 'off'; delete from public.killmails where false; reset entity_stats.capture")
+        ready.execute(
+            "set entity_stats.capture = 'off'; delete from public.killmails where false; reset entity_stats.capture"
+        )
         assert_exact(ready)
     finally:
         ready.execute("alter role stats_admins rename to entity_stats_operator")
