@@ -1,7 +1,7 @@
 r"""Check what no linter knows: the house rules of sql/.
 
 `search-path`  every function whose body is not inlined (no BEGIN ATOMIC, no RETURN) pins its search_path;
-               procedures that commit cannot
+               procedures that commit cannot, nor SQL functions of which the comment above says that they are inlined
 `definer`      SECURITY DEFINER has its reason in a comment on its line, or above the function
 `comment`      every table, view, type, function and procedure has its COMMENT ON in the same file
 `name`         a file is named as an object that it creates, and at most one function or view in public
@@ -171,7 +171,10 @@ def _check_function(file: SqlFile, raw: ast.RawStmt) -> Iterator[Finding]:
     name, line = dotted(statement.funcname), file.line(position)
     settings = [o.arg.name for o in statement.options or () if o.defname == "set"]
     body = option(statement, "as")
-    if statement.sql_body is None and "search_path" not in settings:
+    comments = re.search(r"(?:^--.*\n)*\Z", file.source[:position], re.MULTILINE)
+    above = comments[0] if comments else ""
+    inlined = option(statement, "language").sval == "sql" and "Inlined" in above
+    if statement.sql_body is None and "search_path" not in settings and not inlined:
         tokens = {token.name for token in scan(body[0].sval)} if statement.is_procedure and body else set()
         if not tokens & COMMITS:
             yield Finding(file.name, line, "search-path", f"{name}: add set search_path = pg_catalog, pg_temp")
@@ -181,8 +184,6 @@ def _check_function(file: SqlFile, raw: ast.RawStmt) -> Iterator[Finding]:
         words = re.compile(r"security\s+definer", re.IGNORECASE)
         match = words.search(file.source, position)
         line = file.line(match.start()) if match else line
-        comments = re.search(r"(?:^--.*\n)*\Z", file.source[:position], re.MULTILINE)
-        above = comments[0] if comments else ""
         if not words.search(above) and "--" not in file.source.splitlines()[line - 1]:
             yield Finding(file.name, line, "definer", f"{name}: say beside it why it is a security definer")
 

@@ -72,7 +72,7 @@ with TestableDAG(
 ):
     gate = GateOperator(task_id="gate")
     start = start_run("cleanup")
-    guard = SqlOperator(task_id="guard", sql="call entity_stats.guard_killmails()")
+    guard = SqlOperator(task_id="guard", sql="call entity_stats.look_at_source()")
     fold = SqlOperator(task_id="fold", sql="call entity_stats.fold_pending()")
     with TaskGroup("age", tooltip="Age the windows", doc_md=AGE_DOC) as age:
         chain(

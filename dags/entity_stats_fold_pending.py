@@ -8,6 +8,9 @@ backfill is running it takes in everything that is pending, and this DAG does no
 ### When a task fails
 The next run, in five minutes, does the same again; an alert is sent once, and once more when it works again.
 
+* **look**: compares `killmails` with what the cache was deployed on, guards new partitions, and counts those that came
+  with killmails. Where it may not create triggers, run it as the owner of `killmails`; where a table is in use for ten
+  minutes, look for its holder in `pg_locks`. What it finds is the reason in `select * from entity_stats.status()`.
 * **fold**: see the server's message and its hint. `select * from entity_stats.status()` says how much is pending. When
   it does not become less, look for sessions that wait in `pg_stat_activity`, and for the holder of
   `entity_stats.gate` in `pg_locks`.
@@ -29,7 +32,16 @@ with DAG(
     dagrun_timeout=timedelta(hours=7),
     **DAG_ARGUMENTS,
 ):
-    SqlOperator(
+    look = SqlOperator(
+        task_id="look",
+        sql="call entity_stats.look_at_source()",
+        skip_on=[NOT_DEPLOYED],
+        retries=2,
+        retry_exponential_backoff=False,
+        priority_weight=10,
+        weight_rule="absolute",
+    )
+    look >> SqlOperator(
         task_id="fold",
         sql="call entity_stats.fold_pending()",
         skip_on=[NOT_DEPLOYED],

@@ -1,5 +1,5 @@
 -- THE order. psql reads it with \ir; the DAGs' deploy task reads the same lines. Transactions begin and end here and in
--- guard_killmails() only: one creates everything but the triggers on killmails, which follow one node at a time because each of
+-- look_at_source() only: one creates everything but the triggers on killmails, which follow one node at a time because each of
 -- them waits for that node's writers. Deployed unchanged, neither locks killmails.
 --   psql -v ON_ERROR_STOP=1 -f sql/deploy.sql
 -- Upgrades run the same file. Functions, views and triggers are replaced; what changes the result type of a function drops it
@@ -14,6 +14,8 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 1_source/preflight.sql
 \ir 1_source/schema.sql
 \ir 1_source/nodes.sql
+\ir 1_source/source.sql
+\ir 1_source/source_changes.sql
 \ir 1_source/isk.sql
 \ir 1_source/killmail.sql
 \ir 1_source/killmail_party.sql
@@ -34,6 +36,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 2_capture/capture_update.sql
 \ir 2_capture/capture_truncate.sql
 \ir 2_capture/guard_killmails.sql
+\ir 2_capture/follow_ddl.sql
 
 -- table, state, the one fold
 \ir 3_cache/entity_stats_cache.sql
@@ -67,6 +70,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 4_backfill/backfill_finish.sql
 \ir 4_backfill/backfill.sql
 \ir 4_backfill/recalculate_entities.sql
+\ir 4_backfill/look_at_source.sql
 \ir 4_backfill/recalculate.sql
 \ir 4_backfill/recalculate_active.sql
 \ir 4_backfill/repair.sql
@@ -107,6 +111,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 
 -- roles, ownership, grants
 \ir 8_access/roles.sql
+\ir 8_access/watch_ddl.sql
 \ir 8_access/superseded.sql
 \ir 8_access/deployed_functions.sql
 \ir 8_access/ownership.sql
@@ -115,4 +120,4 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 
 commit;
 
-call entity_stats.guard_killmails();
+call entity_stats.look_at_source(adopt => true);

@@ -68,6 +68,10 @@ begin
         return;
     end if;
 
+    execute 'drop event trigger if exists entity_stats_ddl';
+    execute 'drop event trigger if exists entity_stats_drop';
+    drop function if exists entity_stats.watch_ddl();
+
     select array_agg(d.command order by d.oid desc)
     into drops
     from (

@@ -16,37 +16,37 @@ begin atomic
     select
         'character' as "entityType", k."topAttackerCharacterId" as "entityId", true as attacker, k."killmailTime",
         case when k.cents is null then k.isk end as isk, k.solo, k.npc, k.cents
-    from entity_stats.killmail as k
+    from entity_stats.killmail() as k
     where k."topAttackerCharacterId" <> 0
     union all
     select
         'character', k."victimCharacterId", false, k."killmailTime",
         case when k.cents is null then k.isk end, k.solo, k.npc, k.cents
-    from entity_stats.killmail as k
+    from entity_stats.killmail() as k
     where k."victimCharacterId" <> 0
     union all
     select
         'corporation', k."topAttackerCorporationId", true, k."killmailTime",
         case when k.cents is null then k.isk end, k.solo, k.npc, k.cents
-    from entity_stats.killmail as k
+    from entity_stats.killmail() as k
     where k."topAttackerCorporationId" <> 0
     union all
     select
         'corporation', k."victimCorporationId", false, k."killmailTime",
         case when k.cents is null then k.isk end, k.solo, k.npc, k.cents
-    from entity_stats.killmail as k
+    from entity_stats.killmail() as k
     where k."victimCorporationId" <> 0
     union all
     select
         'alliance', k."topAttackerAllianceId", true, k."killmailTime",
         case when k.cents is null then k.isk end, k.solo, k.npc, k.cents
-    from entity_stats.killmail as k
+    from entity_stats.killmail() as k
     where k."topAttackerAllianceId" <> 0
     union all
     select
         'alliance', k."victimAllianceId", false, k."killmailTime",
         case when k.cents is null then k.isk end, k.solo, k.npc, k.cents
-    from entity_stats.killmail as k
+    from entity_stats.killmail() as k
     where k."victimAllianceId" <> 0;
 end;
 

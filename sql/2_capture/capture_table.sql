@@ -4,6 +4,7 @@ create or replace function entity_stats.capture_table(relation regclass, weight 
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set row_security = off
 as $$
 declare
     most constant integer := 50000;

@@ -69,7 +69,9 @@ begin
         execute format('alter table only %s enable always trigger trigger_update_entity_stats_on_%s', node, event);
     end loop;
     -- The operators' functions read the node itself when it is truncated.
-    execute format('grant select on table %s to entity_stats_operator', node);
+    execute format(
+        'grant select on table %s to %s', node, (select n.nspowner::regrole from pg_namespace as n where n.nspname = 'entity_stats')
+    );
     return true;
 exception
     when lock_not_available then
@@ -90,6 +92,10 @@ declare
     guarded boolean;
     tries integer;
 begin
+    -- What slipped by while triggers were missing is not in the cache when they are there again.
+    perform entity_stats.note_source(adopt => false);
+    commit;
+
     for target in select u.node from entity_stats.unguarded() as u loop
         tries := 0;
         loop

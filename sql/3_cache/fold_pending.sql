@@ -129,6 +129,7 @@ begin
         raise notice 'A backfill is running: it will take all pending facts in';
         return;
     end if;
+    perform entity_stats.require_source(as_built => false);
 
     loop
         select s.* into step from entity_stats.fold_some(most, failed) as s;

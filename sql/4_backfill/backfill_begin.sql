@@ -12,6 +12,7 @@ declare
     first_year integer;
     unusable text;
 begin
+    perform entity_stats.require_source(as_built => false);
     perform entity_stats.claim_build(alone => true);
     perform entity_stats.lock_patiently('public.killmails', 'access share');
     -- What may take long comes before the gate.
@@ -72,8 +73,8 @@ begin
         "asOf" = at_time,
         "systemIdentifier" = identity,
         "startedAt" = clock_timestamp(),
-        "finishedTo" = null,
-        leaves = entity_stats.leaves();
+        "finishedTo" = null;
+    perform entity_stats.record_source();
 
     insert into entity_stats.phase (period, "entityType", slice, "fromTime", "toTime")
     select s.period, t.type, s.slice, s.from_time, s.to_time
@@ -142,6 +143,7 @@ returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set jit = off
+set row_security = off
 as $$
 declare
     this_year constant integer := date_part('year', now() at time zone 'UTC');
@@ -149,7 +151,7 @@ declare
 begin
     if exists (select from pg_partitioned_table as t where t.partrelid = 'public.killmails'::regclass) then
         select min(k."killmailTime") into first_time
-        from entity_stats.killmail as k
+        from entity_stats.killmail() as k
         where isfinite(k."killmailTime");
     end if;
 
@@ -212,6 +214,9 @@ declare
     todo record;
     next_id bigint := -9223372036854775808;
 begin
+    call entity_stats.look_at_source();
+    perform entity_stats.require_source(as_built => false);
+
     -- A rebuild of a ready cache moves its windows first, forward or back, step by step: then cutoffs stand still. Forward the
     -- narrow ones first, back the wide ones, so that the narrow stay within the wide at every commit.
     if

@@ -1,18 +1,5 @@
--- What a build cannot survive, because no fact tells of it: TRUNCATE of much, partitions that came or went with killmails, a
--- move to another server, where its snapshots mean nothing.
-create or replace function entity_stats.leaves()
-returns oid[]
-language sql stable
-set search_path = pg_catalog, pg_temp
-begin atomic
-    select array_agg(n.node::oid order by n.node::oid)
-    from entity_stats.nodes() as n (node)
-    inner join pg_class as c on n.node = c.oid
-    where c.relkind <> 'p';
-end;
-
-comment on function entity_stats.leaves() is 'The tables that hold the killmails.';
-
+-- What a build cannot survive, because no fact tells of it: whatever has invalidated the cache or changed the source since the build
+-- began, a move to another server, where its snapshots mean nothing.
 create or replace function entity_stats.disturbance()
 returns text
 language plpgsql
@@ -20,9 +7,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     reason text;
-    known oid [];
-    leaf oid;
-    filled boolean;
 begin
     select i.reason into reason from entity_stats.invalidation as i order by i.at limit 1;
     if found then
@@ -33,33 +17,12 @@ begin
         return 'it was begun on another server';
     end if;
 
-    select s.leaves into known from entity_stats.state as s;
-    for leaf in
-        select unnest(known)
-        except
-        select unnest(entity_stats.leaves())
-    loop
-        return format('partition %s went', leaf::regclass);
-    end loop;
-
-    -- An empty partition is no harm. Of killmails in a new one nobody knows whether they were captured or came along with it.
-    for leaf in
-        select unnest(entity_stats.leaves())
-        except
-        select unnest(known)
-    loop
-        execute format('select exists (select from only %s)', leaf::regclass) into filled;
-        if filled then
-            return format('partition %s came with killmails in it', leaf::regclass);
-        end if;
-    end loop;
-
-    return null;
+    return (select c.change from entity_stats.source_changes() as c limit 1);
 end
 $$;
 
 comment on function entity_stats.disturbance() is
-'Why the running build cannot go on: TRUNCATE, a partition that went, one with killmails that came, another server; null when it can.';
+'Why the running build cannot go on: TRUNCATE, a change of the source, another server; null when it can.';
 
 create or replace function entity_stats.refuse_disturbed()
 returns void

@@ -33,6 +33,7 @@ declare
     total bigint;
     reported timestamptz := pg_catalog.clock_timestamp();
 begin
+    perform entity_stats.require_source(as_built => false);
     foreach type in array array['character', 'corporation', 'alliance'] loop
         ids := entity_stats.active_entities(type, since);
         total := 0;

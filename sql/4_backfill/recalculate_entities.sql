@@ -3,6 +3,7 @@ create or replace function entity_stats.recalculate_entities(entity_type text, e
 returns setof entity_stats.correction
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set row_security = off
 set plan_cache_mode = force_custom_plan
 set jit = off
 as $$
@@ -18,6 +19,7 @@ begin
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, or in a READ COMMITTED transaction.';
     end if;
 
+    perform entity_stats.require_source(as_built => false);
     perform entity_stats.lock_patiently('public.killmails', 'access share');
     lock table entity_stats.gate in row share mode;
 

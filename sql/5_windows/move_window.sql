@@ -4,6 +4,7 @@ create or replace function entity_stats.move_window(in_period text, target times
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set row_security = off
 set plan_cache_mode = force_custom_plan
 set jit = off
 as $$
@@ -16,6 +17,7 @@ declare
     forward boolean;
     facts entity_stats.fact [];
 begin
+    perform entity_stats.require_source();
     perform entity_stats.lock_patiently('public.killmails', 'access share');
     select w.cutoff into old_cutoff from entity_stats.time_window as w where w.period = in_period and w.days is not null;
 
@@ -32,7 +34,7 @@ begin
         select count(*), max(k."killmailTime") into steps, edge
         from (
             select m."killmailTime"
-            from entity_stats.killmail as m
+            from entity_stats.killmail() as m
             where m."killmailTime" >= old_cutoff and m."killmailTime" < target
             order by m."killmailTime"
             limit most
@@ -44,7 +46,7 @@ begin
         select count(*), min(k."killmailTime") into steps, edge
         from (
             select m."killmailTime"
-            from entity_stats.killmail as m
+            from entity_stats.killmail() as m
             where m."killmailTime" >= target and m."killmailTime" < old_cutoff
             order by m."killmailTime" desc
             limit most
@@ -76,7 +78,7 @@ begin
                 m."victimCharacterId", m."victimCorporationId", m."victimAllianceId",
                 m.sign * m.isk, m.solo, m.npc
             )::entity_stats.fact
-        from (select case when forward then -1 else 1 end as sign, k.* from entity_stats.killmail as k) as m
+        from (select case when forward then -1 else 1 end as sign, k.* from entity_stats.killmail() as k) as m
         where m."killmailTime" >= least(old_cutoff, new_cutoff) and m."killmailTime" < greatest(old_cutoff, new_cutoff)
         union all
         select

@@ -7,7 +7,8 @@ as $$
 begin
     return
         exists (select from entity_stats.state as s where s.status = 'ready')
-        and not exists (select from entity_stats.invalidation);
+        and not exists (select from entity_stats.invalidation)
+        and entity_stats.source_change() is null;
 end
 $$;
 

@@ -15,7 +15,7 @@ begin atomic
         select
             date_trunc('hour', m."killmailTime", 'UTC') as hour,
             count(*) as killmails
-        from entity_stats.killmail as m
+        from entity_stats.killmail() as m
         where m."killmailTime" > now() - killmails_per_hour.hours * interval '1 hour'
         group by date_trunc('hour', m."killmailTime", 'UTC')
     ) as k on h.hour = k.hour

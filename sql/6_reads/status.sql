@@ -15,8 +15,8 @@ returns table (
 language sql stable
 begin atomic
     select
-        case when i.reason is null then coalesce(s.status, 'empty') else 'empty' end as status,
-        coalesce(i.reason, case when s.status is null then 'the row of entity_stats.state is missing: run deploy.sql' end) as reason,
+        case when s.status <> 'empty' and coalesce(c.change, i.reason) is not null then 'stale' else coalesce(s.status, 'empty') end as status,
+        coalesce(c.change, i.reason, case when s.status is null then 'the row of entity_stats.state is missing: run deploy.sql' end) as reason,
         s."asOf",
         s."startedAt",
         s."readyAt",
@@ -28,12 +28,13 @@ begin atomic
     from (values (true)) as one (single)
     left join entity_stats.state as s on one.single = s.single
     left join lateral (
-        select v.reason || ' at ' || v.at as reason
+        select format('%s (noted at %s): call entity_stats.backfill()', v.reason, v.at) as reason
         from entity_stats.invalidation as v
         order by v.at
         limit 1
-    ) as i on true;
+    ) as i on true
+    cross join (select entity_stats.source_change() as change) as c;
 end;
 
 comment on function entity_stats.status() is
-'Status (empty, backfilling, ready; empty with a reason after a TRUNCATE or without its row), times of the build, cutoffs, and how many ledger facts wait for a fold.';
+'Status (empty, backfilling, ready; stale with a reason, in one sentence that says what to do, when the cache or its source is not to be believed), times of the build, cutoffs, and how many ledger facts wait for a fold.';

@@ -1,5 +1,5 @@
 -- Every function and procedure of the cache: all of schema entity_stats, and the API in schema public by its signatures, so that
--- a function of the site is never taken for one of ours. Ownership and uninstall go by this list.
+-- a function of the site is never taken for one of ours. Ownership and uninstall go by this list; watch_ddl() stays its creator's.
 create or replace function entity_stats.deployed_functions()
 returns setof oid
 language sql stable
@@ -8,7 +8,7 @@ begin atomic
     select p.oid
     from pg_proc as p
     where
-        p.pronamespace = 'entity_stats'::regnamespace
+        (p.pronamespace = 'entity_stats'::regnamespace and p.prorettype <> 'event_trigger'::regtype)
         or p.oid in (
             to_regprocedure('public.update_entity_stats_on_insert()'),
             to_regprocedure('public.get_entity_stats(bigint,text,text)'),

@@ -1,5 +1,7 @@
 -- PUBLIC may do nothing; readers get the read API and the views; operators own the rest.
+set local client_min_messages = error; -- of watch_ddl(), which may be somebody else's
 revoke execute on all functions in schema entity_stats from public;
+set local client_min_messages = warning;
 revoke execute on all procedures in schema entity_stats from public;
 
 grant execute on function
@@ -20,13 +22,20 @@ to entity_stats_reader;
 -- The views are inlined down to killmails, so that a filter reaches its indexes; whoever reads them must be allowed what they
 -- are made of. Readers have no USAGE on schema entity_stats: they can call none of it by name.
 grant select on public.character_stats, public.corporation_stats, public.alliance_stats to entity_stats_reader;
-grant select on entity_stats.time_window, entity_stats.killmail to entity_stats_reader;
+grant select on entity_stats.time_window to entity_stats_reader;
+grant select (
+    "killmailTime",
+    "topAttackerCharacterId", "topAttackerCorporationId", "topAttackerAllianceId",
+    "victimCharacterId", "victimCorporationId", "victimAllianceId",
+    "totalValue", solo, npc
+) on public.killmails to entity_stats_reader;
 grant execute on function
 entity_stats.source_stats(text),
 entity_stats.stats(entity_stats.delta),
 entity_stats.truth(),
 entity_stats.totals(timestamptz, timestamptz),
 entity_stats.killmail_party(),
+entity_stats.killmail(),
 entity_stats.isk(double precision),
 entity_stats.isk(real),
 entity_stats.isk(numeric),

@@ -166,16 +166,19 @@ CORRUPTIONS = [
     Corruption(
         "a disabled trigger",
         "alter table public.killmails disable trigger trigger_update_entity_stats_on_delete",
-        {"killmails_are_guarded"},
+        {"killmails_are_guarded", "cache_is_ready"},
     ),
     Corruption(
         "a trigger that fires on replicas only",
         "alter table public.killmails_default enable replica trigger trigger_update_entity_stats_on_insert",
-        {"killmails_are_guarded"},
+        {"killmails_are_guarded", "cache_is_ready"},
     ),
     Corruption(
         "an unguarded partition",
-        "create table public.killmails_1999 partition of public.killmails for values from ('1999-01-01') to ('2000-01-01')",
+        """
+        drop event trigger entity_stats_ddl;
+        create table public.killmails_1999 partition of public.killmails for values from ('1999-01-01') to ('2000-01-01')
+        """,
         {"killmails_are_guarded"},
     ),
     Corruption(
@@ -232,7 +235,7 @@ CORRUPTIONS = [
     Corruption(
         "a partition dropped with its killmails",
         f"do $$ begin execute 'drop table ' || ({OLD_LEAF}); end $$",
-        {*ALL_TIME, CORPORATIONS, ALLIANCES},
+        {"cache_is_ready"},
     ),
     Corruption(
         "a moved cutoff",
@@ -248,7 +251,7 @@ CORRUPTIONS = [
     Corruption(
         "no trigger at all",
         "alter table public.killmails disable trigger user",
-        {"killmails_are_guarded"},
+        {"killmails_are_guarded", "cache_is_ready"},
     ),
     Corruption("a TRUNCATE", "truncate public.killmails", {"cache_is_ready"}),
 ]

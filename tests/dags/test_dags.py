@@ -50,7 +50,7 @@ def test_the_deployment_names_files_that_exist() -> None:
     first, *rest = deploy_statements()
     assert first.startswith("begin;")
     assert first.endswith("commit;")
-    assert rest == ["call entity_stats.guard_killmails();"]
+    assert rest == ["call entity_stats.look_at_source(adopt => true);"]
 
 
 @pytest.mark.parametrize(

@@ -18,16 +18,19 @@ REFUSALS = {
         alter table public.killmails rename column "victimAllianceId" to victim_alliance_id;
         alter table public.killmails drop column npc;
         """,
-        ['lacks columns that the cache needs: npc (boolean), "victimAllianceId" (bigint)', "HINT:  Add these columns"],
+        [
+            'columns npc, "victimAllianceId" of killmails are gone',
+            'HINT:  To deploy: give killmails npc (boolean), "victimAllianceId" (bigint), names are case-sensitive',
+        ],
     ),
     "wrong types": (
         """
         alter table public.killmails alter column "totalValue" type text, alter column solo type integer using solo::integer;
         """,
         [
-            "solo is integer, not boolean",
-            '"totalValue" is text, not real or double precision or numeric',
-            "HINT:  Change the type",
+            "column solo of killmails is integer, not boolean",
+            'column "totalValue" of killmails is text, not real or double precision or numeric',
+            "HINT:  To deploy: change the type",
         ],
     ),
     "times without zone": (
@@ -36,14 +39,14 @@ REFUSALS = {
         create table public.killmails as select k.* from test.killmails(3, 1) as k;
         alter table public.killmails alter column "killmailTime" type timestamp;
         """,
-        ['"killmailTime" is timestamp without time zone, not timestamp with time zone'],
+        ['"killmailTime" of killmails is timestamp without time zone, not timestamp with time zone'],
     ),
     "a view": (
         """
         alter table public.killmails rename to killmails_of_the_site;
         create view public.killmails as select * from public.killmails_of_the_site;
         """,
-        ["changes of killmails could not be captured: killmails is a view"],
+        ["changes of public.killmails cannot be captured: it is a view"],
     ),
     "a foreign partition": (
         """
@@ -54,7 +57,7 @@ REFUSALS = {
         create foreign table public.killmails_ancient partition of public.killmails
         for values from ('1990-01-01') to ('2000-01-01') server elsewhere;
         """,
-        ["changes of killmails could not be captured: killmails_ancient is a foreign table"],
+        ["changes of public.killmails_ancient cannot be captured: it is a foreign table"],
     ),
     "heirs": (
         """
@@ -62,11 +65,11 @@ REFUSALS = {
         create table public.killmails as select k.* from test.killmails(3, 1) as k;
         create table public.killmails_2025 () inherits (public.killmails);
         """,
-        ["tables inherit from public.killmails", "HINT:  Make them partitions"],
+        ["tables inherit from public.killmails", "HINT:  To deploy: make them partitions"],
     ),
     "row-level security": (
         "alter table public.killmails enable row level security",
-        ["row-level security of public.killmails would hide killmails"],
+        ["row-level security of public.killmails hides killmails"],
     ),
     "an earlier cache": (
         """
@@ -95,7 +98,7 @@ REFUSALS = {
         """,
         [
             "is filled by logical replication, which fires no statement triggers",
-            "HINT:  Deploy the cache on the publisher",
+            "HINT:  To deploy: deploy the cache on the publisher",
         ],
     ),
 }

@@ -42,7 +42,7 @@ from (
             + case when k."killmailTime" >= (select v.cutoff from entity_stats.time_window as v where v.bit = 2) then 2 else 0 end
             + case when k."killmailTime" >= (select v.cutoff from entity_stats.time_window as v where v.bit = 4) then 4 else 0 end
             + case when k."killmailTime" >= (select v.cutoff from entity_stats.time_window as v where v.bit = 8) then 8 else 0 end as periods
-        from entity_stats.killmail as k
+        from entity_stats.killmail() as k
         cross join
             lateral (
                 values
