@@ -1,71 +1,191 @@
--- One phase: the totals of one entity type in one period, slice by slice, straight from the source into the staging.
--- The phases of a period are independent: several sessions may build them side by side.
-create or replace function entity_stats.build_slice(in_period text, in_type text, in_slice integer)
+-- One phase: the totals of one entity type in one period, straight from the source.
+-- A first build has nobody who folds, so a snapshot of minutes harms nobody: all periods of a type go into the empty cache in one
+-- statement, which reads and sums each killmail once per side and writes each row once. A rebuild, beside which the cache serves,
+-- goes slice by slice into the staging. The phases are independent: several sessions may build them side by side.
+create or replace function entity_stats.load_type(in_type text)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+set jit = off
+set work_mem = '256MB' -- the one bound on memory: what does not fit into twice as much is hashed by way of temporary files
+set hash_mem_multiplier = 2
+as $$
+declare
+    since_90d constant timestamptz := (select w.cutoff from entity_stats.time_window as w where w.period = '90d');
+    since_30d constant timestamptz := (select w.cutoff from entity_stats.time_window as w where w.period = '30d');
+    since_14d constant timestamptz := (select w.cutoff from entity_stats.time_window as w where w.period = '14d');
+    loaded record;
+begin
+    -- One statement, one snapshot: what the totals have seen is what the phases say they have seen.
+    with seen as (
+        update entity_stats.phase as p
+        set snapshot = pg_current_snapshot()
+        where p."entityType" = in_type
+    ),
+
+    -- In the order of the key. Who is in a window is in all-time, too.
+    filled as (
+        insert into public.entity_stats_cache
+        select
+            a."entityId",
+            in_type,
+            a.kills,
+            a.losses,
+            a."iskDestroyed",
+            a."iskLost",
+            a."soloKills",
+            a."soloLosses",
+            a."npcKills",
+            a."npcLosses",
+            coalesce(q.kills, 0),
+            coalesce(q.losses, 0),
+            coalesce(q."iskDestroyed", 0),
+            coalesce(q."iskLost", 0),
+            coalesce(q."soloKills", 0),
+            coalesce(q."soloLosses", 0),
+            coalesce(q."npcKills", 0),
+            coalesce(q."npcLosses", 0),
+            coalesce(m.kills, 0),
+            coalesce(m.losses, 0),
+            coalesce(m."iskDestroyed", 0),
+            coalesce(m."iskLost", 0),
+            coalesce(m."soloKills", 0),
+            coalesce(m."soloLosses", 0),
+            coalesce(m."npcKills", 0),
+            coalesce(m."npcLosses", 0),
+            coalesce(f.kills, 0),
+            coalesce(f.losses, 0),
+            coalesce(f."iskDestroyed", 0),
+            coalesce(f."iskLost", 0),
+            coalesce(f."soloKills", 0),
+            coalesce(f."soloLosses", 0),
+            coalesce(f."npcKills", 0),
+            coalesce(f."npcLosses", 0),
+            a."lastKillTime",
+            a."lastLossTime",
+            now() at time zone 'UTC'
+        from entity_stats.totals_by_type(in_type, '-infinity', null) as a
+        left join entity_stats.totals_by_type(in_type, since_90d, null) as q on a."entityId" = q."entityId"
+        left join entity_stats.totals_by_type(in_type, since_30d, null) as m on a."entityId" = m."entityId"
+        left join entity_stats.totals_by_type(in_type, since_14d, null) as f on a."entityId" = f."entityId"
+        order by a."entityId"
+        returning "kills90d" + "losses90d" > 0 as in_90d, "kills30d" + "losses30d" > 0 as in_30d, "kills14d" + "losses14d" > 0 as in_14d
+    )
+
+    select
+        count(*) as in_all,
+        count(*) filter (where i.in_90d) as in_90d,
+        count(*) filter (where i.in_30d) as in_30d,
+        count(*) filter (where i.in_14d) as in_14d
+    into loaded
+    from filled as i;
+
+    update entity_stats.phase as p
+    set
+        entities = case p.period when 'all' then loaded.in_all when '90d' then loaded.in_90d when '30d' then loaded.in_30d else loaded.in_14d end,
+        "finishedAt" = clock_timestamp()
+    where p."entityType" = in_type;
+
+    return loaded.in_all;
+end
+$$;
+
+comment on function entity_stats.load_type(text) is
+'First build only: the rows of one entity type, all periods, from the source into the empty cache; returns how many. Memory: up to about 1 GB, temporary files beyond that.';
+
+create or replace function entity_stats.stage_slice(todo entity_stats.phase)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
 set jit = off
 set work_mem = '256MB'
+set hash_mem_multiplier = 2
 as $$
 declare
-    todo entity_stats.phase;
     built bigint;
+begin
+    -- One statement, one snapshot: what the totals have seen is what the phase says they have seen.
+    with seen as (
+        update entity_stats.phase as p
+        set snapshot = pg_current_snapshot()
+        where p.period = todo.period and p."entityType" = todo."entityType" and p.slice = todo.slice
+    )
+
+    insert into entity_stats.staged
+    select
+        todo."entityType",
+        t."entityId",
+        w.bit,
+        t.kills,
+        t.losses,
+        t."iskDestroyed",
+        t."iskLost",
+        t."soloKills",
+        t."soloLosses",
+        t."npcKills",
+        t."npcLosses",
+        t."lastKillTime",
+        t."lastLossTime",
+        null as "staleKillTime",
+        null as "staleLossTime"
+    from entity_stats.totals_by_type(todo."entityType", todo."fromTime", todo."toTime") as t
+    cross join entity_stats.time_window as w
+    where w.period = todo.period;
+
+    get diagnostics built = row_count;
+
+    update entity_stats.phase as p
+    set entities = built, "finishedAt" = clock_timestamp()
+    where p.period = todo.period and p."entityType" = todo."entityType" and p.slice = todo.slice;
+
+    return built;
+end
+$$;
+
+comment on function entity_stats.stage_slice(entity_stats.phase) is 'Rebuild: the totals of one slice into the staging; returns how many.';
+
+create or replace function entity_stats.build_slice(in_period text, in_type text, in_slice integer)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    staging boolean;
+    todo entity_stats.phase;
 begin
     perform entity_stats.claim_build(alone => false);
     -- Before the snapshot: a TRUNCATE in between would be read as a table that had always been empty.
     perform entity_stats.lock_patiently('public.killmails', 'access share');
+    select s.retaining into staging from entity_stats.state as s;
+
+    -- Whoever comes second waits here, and finds it done.
+    perform
+    from entity_stats.phase as p
+    where p."entityType" = in_type and (not staging or (p.period = in_period and p.slice = in_slice))
+    order by p.period, p.slice
+    for update;
 
     select p.* into todo
     from entity_stats.phase as p
-    where p.period = in_period and p."entityType" = in_type and p.slice = in_slice
-    for update;
+    where p.period = in_period and p."entityType" = in_type and p.slice = in_slice;
 
     if todo.snapshot is not null then
         return 0;
     end if;
     perform entity_stats.refuse_disturbed();
 
-    -- One statement, one snapshot: what the totals have seen is what the phase says they have seen.
-    with seen as (
-        update entity_stats.phase as p
-        set snapshot = pg_current_snapshot()
-        where p.period = in_period and p."entityType" = in_type and p.slice = in_slice
-    )
-
-    insert into entity_stats.staged
-    select
-        in_type,
-        t."entityId",
-        w.bit,
-        case when t.attacker then t.killmails else 0 end as kills,
-        case when t.attacker then 0 else t.killmails end as losses,
-        case when t.attacker then t.isk else 0 end as "iskDestroyed",
-        case when t.attacker then 0 else t.isk end as "iskLost",
-        case when t.attacker then t.solo else 0 end as "soloKills",
-        case when t.attacker then 0 else t.solo end as "soloLosses",
-        case when t.attacker then t.npc else 0 end as "npcKills",
-        case when t.attacker then 0 else t.npc end as "npcLosses",
-        case when t.attacker then t."lastTime" end as "lastKillTime",
-        case when not t.attacker then t."lastTime" end as "lastLossTime",
-        null as "staleKillTime",
-        null as "staleLossTime"
-    from entity_stats.totals_by_role(in_type, todo."fromTime", todo."toTime") as t
-    cross join entity_stats.time_window as w
-    where w.period = in_period;
-
-    get diagnostics built = row_count;
-
-    update entity_stats.phase as p
-    set entities = built, "finishedAt" = clock_timestamp()
-    where p.period = in_period and p."entityType" = in_type and p.slice = in_slice;
-
-    return built;
+    if staging then
+        return entity_stats.stage_slice(todo);
+    else
+        return entity_stats.load_type(in_type);
+    end if;
 end
 $$;
 
 comment on function entity_stats.build_slice(text, text, integer) is
-'Builds one slice in one transaction unless it is built already; returns the number of rows it staged.';
+'Builds one slice in one transaction unless it is built already, in a first build all periods of its type; returns the number of rows it wrote.';
 
 create or replace procedure entity_stats.backfill_phase(period text, entity_type text)
 language plpgsql
@@ -106,10 +226,19 @@ begin
         end if;
     end loop;
 
-    select count(distinct s."entityId") into entities
-    from entity_stats.staged as s
-    inner join entity_stats.time_window as w on s.periods = w.bit
-    where w.period = backfill_phase.period and s."entityType" = backfill_phase.entity_type;
+    if slices = 1 then
+        select p.entities into entities
+        from entity_stats.phase as p
+        where p.period = backfill_phase.period and p."entityType" = backfill_phase.entity_type;
+    else
+        select count(*) into entities
+        from (
+            select distinct s."entityId"
+            from entity_stats.staged as s
+            inner join entity_stats.time_window as w on s.periods = w.bit
+            where w.period = backfill_phase.period and s."entityType" = backfill_phase.entity_type
+        ) as e;
+    end if;
 
     raise notice 'Backfilled % %s (%) in % ms',
         pg_catalog.to_char(entities, 'FM999,999,999,990'),
@@ -120,4 +249,4 @@ end
 $$;
 
 comment on procedure entity_stats.backfill_phase (text, text) is
-'Stages one phase of the running backfill, committing slice by slice; finished slices are not done again. period: all, 90d, 30d, 14d; entity_type: character, corporation, alliance.';
+'Does one phase of the running backfill, committing slice by slice; finished slices are not done again; in a first build the first phase of a type fills all its periods. period: all, 90d, 30d, 14d; entity_type: character, corporation, alliance.';
