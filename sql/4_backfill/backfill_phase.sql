@@ -8,7 +8,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
 set jit = off
-set work_mem = '256MB' -- the one bound on memory: what does not fit into twice as much is hashed by way of temporary files
+set work_mem = '256MB' -- bounds memory: up to three hash tables of twice as much and a sort at a time, temporary files beyond that
 set hash_mem_multiplier = 2
 as $$
 declare
@@ -92,7 +92,7 @@ end
 $$;
 
 comment on function entity_stats.load_type(text) is
-'First build only: the rows of one entity type, all periods, from the source into the empty cache; returns how many. Memory: up to about 1 GB, temporary files beyond that.';
+'First build only: the rows of one entity type, all periods, from the source into the empty cache; returns how many. Memory: at most seven times its work_mem, temporary files beyond that.';
 
 create or replace function entity_stats.stage_slice(todo entity_stats.phase)
 returns bigint
