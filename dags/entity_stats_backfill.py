@@ -42,9 +42,10 @@ PHASES = {
 
 PHASE_DOC = """Totals of one period, one task per entity type, straight from killmails.
 
-A first build fills all periods of a type in one statement, in phase 1, and the other phases say what it found; a rebuild
-stages each period by itself, all-time slice by slice. Finished slices are not done again: clear a task that failed and it
-goes on. `the backfill cannot go on`: trigger the DAG again. Each slice is a row of `entity_stats.phase`."""
+A first build fills all periods of a type in one statement, in phase 1, and the other phases say what it found; a
+rebuild stages each period by itself, all-time slice by slice. Finished slices are not done again: clear a task that
+failed and it goes on. `the backfill cannot go on`: trigger the DAG again. Each slice is a row of
+`entity_stats.phase`."""
 
 with DAG(
     dag_id="entity_stats_backfill",

@@ -69,16 +69,17 @@ begin
         "finishedTo" = null,
         leaves = entity_stats.leaves();
 
-    insert into entity_stats.phase (period, "entityType", slice, "fromTime", "toTime")
-    select s.period, t.type, s.slice, s.from_time, s.to_time
+    insert into entity_stats.phase (period, "entityType", slice, "fromTime", "toTime", parts)
+    select s.period, t.type, s.slice, s.from_time, s.to_time, 1
     from entity_stats.slices(first_year, entity_stats.years_per_slice(first_year)) as s
     cross join (values ('character'), ('corporation'), ('alliance')) as t (type)
-    where (select n.retaining from entity_stats.state as n)
+    where (select r.retaining from entity_stats.state as r)
     union all
-    select w.period, t.type, 1, w.cutoff, null
+    select w.period, t.type, n.part, w.cutoff, null, t.parts
     from entity_stats.time_window as w
-    cross join (values ('character'), ('corporation'), ('alliance')) as t (type)
-    where not (select n.retaining from entity_stats.state as n);
+    cross join (values ('character', entity_stats.parts_of_characters()), ('corporation', 1), ('alliance', 1)) as t (type, parts)
+    cross join lateral generate_series(1, t.parts) as n (part)
+    where not (select r.retaining from entity_stats.state as r);
 
     return format('Backfilling as of %s', at_time) || coalesce('; the interrupted backfill cannot go on: ' || unusable, '');
 end
@@ -175,6 +176,19 @@ begin atomic
 end;
 
 comment on function entity_stats.years_per_slice(integer) is 'How many calendar years, of those since first_year, hold about 600 MB of killmails.';
+
+-- Characters are more than half of the work of a first build, and most of its memory. Each part reads all killmails.
+create or replace function entity_stats.parts_of_characters()
+returns integer
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select case when s.bytes < pg_size_bytes('100 MB') then 1 else 2 + s.bytes / pg_size_bytes('2 GB') end::integer
+    from (select coalesce(sum(pg_relation_size(l.leaf)), 0) as bytes from unnest(entity_stats.leaves()) as l (leaf)) as s;
+end;
+
+comment on function entity_stats.parts_of_characters() is
+'In how many parts a first build takes the characters: one below 100 MB of killmails (a million is 120 MB), else two, and one more for every 2 GB.';
 
 create or replace function entity_stats.slices(first_year integer, years integer)
 returns table (period text, slice integer, from_time timestamptz, to_time timestamptz)

@@ -80,6 +80,7 @@ begin
             and d."entityType" = p."entityType"
             and f."killmailTime" >= p."fromTime"
             and (p."toTime" is null or f."killmailTime" < p."toTime")
+            and entity_stats.in_part(d."entityId", p.slice, p.parts)
     where not pg_visible_in_snapshot(f.xid, p.snapshot);
 
     -- A fact that no fold has applied yet stays pending for the fold, unless folds have not begun: then the staging has it.

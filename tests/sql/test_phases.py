@@ -8,7 +8,14 @@ import threading
 import pytest
 
 from tests.database import SQL, Database
-from tests.invariants.world import assert_exact, until_blocked
+from tests.invariants.world import assert_exact, until, until_blocked
+
+#: Divides the characters of a first build that has begun into so many parts.
+IN_PARTS = """
+with whole as (delete from entity_stats.phase where "entityType" = 'character' returning period, "entityType", "fromTime")
+insert into entity_stats.phase (period, "entityType", slice, "fromTime", parts)
+select w.period, w."entityType", n.part, w."fromTime", %s from whole as w cross join generate_series(1, %s) as n (part)
+"""
 
 
 @pytest.mark.parametrize(("one", "other"), [("14d", "14d"), ("14d", "all"), ("all", "14d")])
@@ -80,6 +87,44 @@ def test_slices_of_years_leave_no_gap(ready: Database) -> None:
     done = ready.psql("-qc", "call entity_stats.backfill(rebuild => true)")
     assert re.search(r"Backfilled \d+ characters \(all-time\) in", done.stderr), done.stderr
     assert_exact(ready)
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_characters_in_parts(source: Database, parts: int) -> None:
+    """Each part has its entities and no others, whatever comes, changes and goes between them."""
+    source.load(SQL / "deploy.sql")
+    source.execute(
+        """insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId") values (1, now(), -7)"""
+    )
+    source.execute("call entity_stats.backfill_begin()")
+    source.execute(IN_PARTS, [parts, parts])
+    for part in range(1, parts + 1):
+        assert source.value("select entity_stats.build_slice('90d', 'character', %s)", [part]) > 0
+        source.execute("insert into public.killmails select * from test.killmails(20, %s)", [part + 1])
+        source.execute('delete from public.killmails where "killmailId" %% 7 = %s', [part])
+        source.execute('update public.killmails set "totalValue" = 7 where "killmailId" %% 11 = %s', [part])
+    source.execute("call entity_stats.backfill()")
+    assert_exact(source)
+
+
+def test_who_is_done_helps(source: Database) -> None:
+    """A session that has done its type goes on with parts of a type that another has begun; what nobody is at it leaves alone."""
+    source.load(SQL / "deploy.sql")
+    source.execute("call entity_stats.backfill_begin()")
+    source.execute(IN_PARTS, [3, 3])
+    with source.connect(autocommit=False) as first, source.connect() as second:
+        source.execute("select entity_stats.begin_slice('all', 'character')")
+        first.execute("select entity_stats.build_slice('all', 'character', 1)")
+        helper = threading.Thread(target=second.execute, args=("call entity_stats.backfill_phase('all', 'alliance')",))
+        helper.start()
+        until(source, "select count(*) = 3 from entity_stats.phase where period = 'all' and snapshot is not null")
+        first.commit()
+        helper.join()
+    assert source.fetch('select distinct "entityType" from entity_stats.phase where snapshot is null order by 1') == [
+        ("corporation",)
+    ]
+    source.execute("call entity_stats.backfill()")
+    assert_exact(source)
 
 
 def test_small_tables_are_read_in_one_slice(source: Database) -> None:
