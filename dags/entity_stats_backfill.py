@@ -20,7 +20,8 @@ the server's message and its hint. After mending the cause, clear the failed tas
   is deployed but some triggers, and deploying again creates the rest.
 * **begin**: `as_of` lies in the future, or the gate is held: look for the holder in `pg_locks` on `entity_stats.gate`.
 * **phase_...**: `the backfill cannot go on` means TRUNCATE, ATTACH, DETACH or a restore on another server: trigger the
-  DAG again, it starts anew. Out of disk: each phase stages its rows in `entity_stats.staged`.
+  DAG again, it starts anew. Out of disk: a rebuild stages its totals in `entity_stats.staged`, a first build of more
+  than about ten million killmails needs temporary files.
 * **finish**: slices are not done: clear the phase that failed. Facts stay in the ledger meanwhile, nothing is lost.
 * **verify**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
 * **full**: the same for the comparison of everything.
@@ -39,10 +40,12 @@ PHASES = {
     "phase_4_14_days": ("14d", "Phase 4: Backfilling 14-day stats..."),
 }
 
-PHASE_DOC = """Totals of one period, one task per entity type, slice by slice, straight from killmails.
+PHASE_DOC = """Totals of one period, one task per entity type, straight from killmails.
 
-Finished slices are not done again: clear a task that failed and it goes on. `the backfill cannot go on`:
-trigger the DAG again. Progress is in the tasks' logs; each slice is a row of `entity_stats.phase`."""
+A first build fills all periods of a type in one statement, in phase 1, and the other phases say what it found; a
+rebuild stages each period by itself, all-time slice by slice. Finished slices are not done again: clear a task that
+failed and it goes on. `the backfill cannot go on`: trigger the DAG again. Each slice is a row of
+`entity_stats.phase`."""
 
 with DAG(
     dag_id="entity_stats_backfill",

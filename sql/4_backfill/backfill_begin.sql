@@ -76,10 +76,17 @@ begin
         "finishedTo" = null;
     perform entity_stats.record_source();
 
-    insert into entity_stats.phase (period, "entityType", slice, "fromTime", "toTime")
-    select s.period, t.type, s.slice, s.from_time, s.to_time
+    insert into entity_stats.phase (period, "entityType", slice, "fromTime", "toTime", parts)
+    select s.period, t.type, s.slice, s.from_time, s.to_time, 1
     from entity_stats.slices(first_year, entity_stats.years_per_slice(first_year)) as s
-    cross join (values ('character'), ('corporation'), ('alliance')) as t (type);
+    cross join (values ('character'), ('corporation'), ('alliance')) as t (type)
+    where (select r.retaining from entity_stats.state as r)
+    union all
+    select w.period, t.type, n.part, w.cutoff, null, t.parts
+    from entity_stats.time_window as w
+    cross join (values ('character', entity_stats.parts_of_characters()), ('corporation', 1), ('alliance', 1)) as t (type, parts)
+    cross join lateral generate_series(1, t.parts) as n (part)
+    where not (select r.retaining from entity_stats.state as r);
 
     return format('Backfilling as of %s', at_time) || coalesce('; the interrupted backfill cannot go on: ' || unusable, '');
 end
@@ -88,11 +95,12 @@ $$;
 comment on function entity_stats.prepare_build(timestamptz, boolean) is
 'Under the gate: sets cutoffs, status and the list of slices, or finds the build to resume; returns what it did, in words.';
 
-create or replace function entity_stats.clear_invalid(from_id bigint, most integer)
+create or replace function entity_stats.clear_invalid(done_to bigint, most integer)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set jit = off
+set plan_cache_mode = force_custom_plan -- with the ids in the plan, the index answers
 as $$
 declare
     to_id bigint;
@@ -100,27 +108,30 @@ begin
     perform entity_stats.claim_build(alone => true);
     perform entity_stats.close_gate();
 
-    if not exists (select from entity_stats.invalidation) then
+    if
+        not exists (select from entity_stats.invalidation)
+        and (entity_stats.disturbance() is null or not exists (select from entity_stats.state as s where s.status = 'backfilling'))
+    then
         return null;
     end if;
 
-    select max(e."entityId") + 1 into to_id
+    select max(e."entityId") into to_id
     from (
         select c."entityId"
         from public.entity_stats_cache as c
-        where c."entityId" >= from_id
+        where done_to is null or c."entityId" > done_to
         order by c."entityId"
         limit most
     ) as e;
 
-    delete from public.entity_stats_cache as c where c."entityId" >= from_id and c."entityId" < to_id;
+    delete from public.entity_stats_cache as c where (done_to is null or c."entityId" > done_to) and c."entityId" <= to_id;
 
     return to_id;
 end
 $$;
 
 comment on function entity_stats.clear_invalid(bigint, integer) is
-'Under the gate: removes the next rows, about most from id from_id up, of a cache that is invalid; returns where to go on, null when it is empty or valid.';
+'Under the gate: removes the next rows, about most after id done_to (null: from the first), of a cache that is invalid or half filled by a build that cannot go on; returns the last id, null when there is nothing to remove.';
 
 create or replace function entity_stats.clear_staging()
 returns void
@@ -176,6 +187,19 @@ end;
 
 comment on function entity_stats.years_per_slice(integer) is 'How many calendar years, of those since first_year, hold about 600 MB of killmails.';
 
+-- Characters are more than half of the work of a first build, and most of its memory. Each part reads all killmails.
+create or replace function entity_stats.parts_of_characters()
+returns integer
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select case when s.bytes < pg_size_bytes('100 MB') then 1 else 2 + s.bytes / pg_size_bytes('2 GB') end::integer
+    from (select coalesce(sum(pg_relation_size(l.leaf)), 0) as bytes from unnest(entity_stats.leaves()) as l (leaf)) as s;
+end;
+
+comment on function entity_stats.parts_of_characters() is
+'In how many parts a first build takes the characters: one below 100 MB of killmails (a million is 120 MB), else two, and one more for every 2 GB.';
+
 create or replace function entity_stats.slices(first_year integer, years integer)
 returns table (period text, slice integer, from_time timestamptz, to_time timestamptz)
 language sql stable
@@ -212,7 +236,7 @@ as $$
 declare
     at_time constant timestamptz := entity_stats.past(as_of);
     todo record;
-    next_id bigint := -9223372036854775808;
+    done_to bigint;
 begin
     call entity_stats.look_at_source();
     perform entity_stats.require_source(as_built => false);
@@ -242,9 +266,9 @@ begin
 
     -- What is wrong is read by nobody any more: it goes in small steps, so that the gate is never closed for long.
     loop
-        next_id := entity_stats.clear_invalid(next_id, 10000);
+        done_to := entity_stats.clear_invalid(done_to, 10000);
         commit;
-        exit when next_id is null;
+        exit when done_to is null;
     end loop;
 
     raise notice '%', entity_stats.prepare_build(as_of, rebuild);

@@ -1,20 +1,17 @@
 -- The finish: adds what the phases have not seen, writes the truth to the cache, and declares it ready.
--- A first build loads the staging into the empty cache, which nobody folds into yet, and then the facts that the phases have
--- not seen. A rebuild compares: range by range it writes what a ready cache lacks.
-create or replace function entity_stats.load_staged()
+-- A first build has filled the empty cache, which nobody folds into yet: it adds the facts that the phases have not seen. A
+-- rebuild compares: range by range it writes what a ready cache lacks.
+create or replace function entity_stats.finish_loading()
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set jit = off
-set enable_hashagg = off
 set work_mem = '256MB'
 as $$
 declare
     now_state entity_stats.state;
-    loaded bigint;
 begin
     perform entity_stats.claim_build(alone => true);
-    perform entity_stats.lock_patiently('public.killmails', 'access share');
     select s.* into now_state from entity_stats.state as s for update;
 
     if now_state.status <> 'backfilling' or now_state."finishedTo" is not null then
@@ -23,62 +20,15 @@ begin
         return null;
     end if;
 
-    -- Summed in the order of the key: one sort serves the sums and the insert.
-    insert into public.entity_stats_cache
-    select
-        s."entityId",
-        s."entityType",
-        coalesce(sum(s.kills::integer) filter (where s.periods = 1), 0) as "killsAll",
-        coalesce(sum(s.losses::integer) filter (where s.periods = 1), 0) as "lossesAll",
-        coalesce(sum(s."iskDestroyed") filter (where s.periods = 1), 0) as "iskDestroyedAll",
-        coalesce(sum(s."iskLost") filter (where s.periods = 1), 0) as "iskLostAll",
-        coalesce(sum(s."soloKills"::integer) filter (where s.periods = 1), 0) as "soloKillsAll",
-        coalesce(sum(s."soloLosses"::integer) filter (where s.periods = 1), 0) as "soloLossesAll",
-        coalesce(sum(s."npcKills"::integer) filter (where s.periods = 1), 0) as "npcKillsAll",
-        coalesce(sum(s."npcLosses"::integer) filter (where s.periods = 1), 0) as "npcLossesAll",
-        coalesce(sum(s.kills::integer) filter (where s.periods = 2), 0) as "kills90d",
-        coalesce(sum(s.losses::integer) filter (where s.periods = 2), 0) as "losses90d",
-        coalesce(sum(s."iskDestroyed") filter (where s.periods = 2), 0) as "iskDestroyed90d",
-        coalesce(sum(s."iskLost") filter (where s.periods = 2), 0) as "iskLost90d",
-        coalesce(sum(s."soloKills"::integer) filter (where s.periods = 2), 0) as "soloKills90d",
-        coalesce(sum(s."soloLosses"::integer) filter (where s.periods = 2), 0) as "soloLosses90d",
-        coalesce(sum(s."npcKills"::integer) filter (where s.periods = 2), 0) as "npcKills90d",
-        coalesce(sum(s."npcLosses"::integer) filter (where s.periods = 2), 0) as "npcLosses90d",
-        coalesce(sum(s.kills::integer) filter (where s.periods = 4), 0) as "kills30d",
-        coalesce(sum(s.losses::integer) filter (where s.periods = 4), 0) as "losses30d",
-        coalesce(sum(s."iskDestroyed") filter (where s.periods = 4), 0) as "iskDestroyed30d",
-        coalesce(sum(s."iskLost") filter (where s.periods = 4), 0) as "iskLost30d",
-        coalesce(sum(s."soloKills"::integer) filter (where s.periods = 4), 0) as "soloKills30d",
-        coalesce(sum(s."soloLosses"::integer) filter (where s.periods = 4), 0) as "soloLosses30d",
-        coalesce(sum(s."npcKills"::integer) filter (where s.periods = 4), 0) as "npcKills30d",
-        coalesce(sum(s."npcLosses"::integer) filter (where s.periods = 4), 0) as "npcLosses30d",
-        coalesce(sum(s.kills::integer) filter (where s.periods = 8), 0) as "kills14d",
-        coalesce(sum(s.losses::integer) filter (where s.periods = 8), 0) as "losses14d",
-        coalesce(sum(s."iskDestroyed") filter (where s.periods = 8), 0) as "iskDestroyed14d",
-        coalesce(sum(s."iskLost") filter (where s.periods = 8), 0) as "iskLost14d",
-        coalesce(sum(s."soloKills"::integer) filter (where s.periods = 8), 0) as "soloKills14d",
-        coalesce(sum(s."soloLosses"::integer) filter (where s.periods = 8), 0) as "soloLosses14d",
-        coalesce(sum(s."npcKills"::integer) filter (where s.periods = 8), 0) as "npcKills14d",
-        coalesce(sum(s."npcLosses"::integer) filter (where s.periods = 8), 0) as "npcLosses14d",
-        max(s."lastKillTime") as "lastKillTime",
-        max(s."lastLossTime") as "lastLossTime",
-        now() at time zone 'UTC' as "updatedAt"
-    from entity_stats.staged as s
-    group by s."entityId", s."entityType"
-    order by s."entityId", s."entityType";
-
-    get diagnostics loaded = row_count;
-
     analyze public.entity_stats_cache ("entityId", "entityType"); -- what plans look at
-    truncate entity_stats.staged;
     update entity_stats.state as s set "finishedTo" = 9223372036854775807;
 
-    return loaded;
+    return (select sum(p.entities) from entity_stats.phase as p where p.period = 'all');
 end
 $$;
 
-comment on function entity_stats.load_staged() is
-'First build only: the staging, summed, into the empty cache, in the order of its key; null when it is not the time for it.';
+comment on function entity_stats.finish_loading() is
+'First build only, once the phases have filled the cache: from here on facts are added to it; returns the number of entities, null when it is not the time for it.';
 
 create or replace function entity_stats.merge_staged()
 returns void
@@ -87,7 +37,7 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
 begin
-    if (select s."finishedTo" = 9223372036854775807 from entity_stats.state as s) then
+    if (select s.status = 'backfilling' and s."finishedTo" is not null from entity_stats.state as s) then
         perform entity_stats.merge(deltas => array(select row(s.*)::entity_stats.delta from entity_stats.staged as s));
         delete from entity_stats.staged;
     end if;
@@ -95,7 +45,7 @@ end
 $$;
 
 comment on function entity_stats.merge_staged() is
-'First build only, once the staging is loaded: adds what has been absorbed since then to the cache.';
+'First build only, once the cache is filed: adds what has been absorbed to it.';
 
 create or replace function entity_stats.absorb(most integer)
 returns bigint
@@ -105,7 +55,7 @@ as $$
 declare
     parts bigint [];
 begin
-    -- In the order of capture: a deletion is never taken before its arrival.
+    -- In the order of capture: a deletion comes after the arrival that it deletes, although its transaction may be the older one.
     parts := array(
         select l.part
         from entity_stats.ledger as l
@@ -128,6 +78,7 @@ begin
             and d."entityType" = p."entityType"
             and d."killmailTime" >= p."fromTime"
             and (p."toTime" is null or d."killmailTime" < p."toTime")
+            and entity_stats.in_part(d."entityId", p.slice, p.parts)
     where l.part = any(parts) and not pg_visible_in_snapshot(l.xid, p.snapshot);
 
     -- A fact that no fold has applied yet stays pending for the fold, unless folds have not begun: then the staging has it.
@@ -211,11 +162,12 @@ create or replace function entity_stats.finish_range(most integer)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan -- with the ids in the plan, indexes answer
 set enable_seqscan = off
 set jit = off
 as $$
 declare
-    from_id bigint;
+    done_to bigint;
     to_id bigint;
     net entity_stats.delta [];
     merged bigint;
@@ -234,13 +186,25 @@ begin
         null;
     end loop;
 
-    select coalesce(s."finishedTo", -9223372036854775808) into from_id from entity_stats.state as s;
+    select s."finishedTo" into done_to from entity_stats.state as s;
 
-    select max(e."entityId") + 1 into to_id
+    select max(e."entityId") into to_id
     from (
-        (select s."entityId" from entity_stats.staged as s where s."entityId" >= from_id order by s."entityId" limit most)
+        (
+            select s."entityId"
+            from entity_stats.staged as s
+            where done_to is null or s."entityId" > done_to
+            order by s."entityId"
+            limit most
+        )
         union all
-        (select c."entityId" from public.entity_stats_cache as c where c."entityId" >= from_id order by c."entityId" limit most)
+        (
+            select c."entityId"
+            from public.entity_stats_cache as c
+            where done_to is null or c."entityId" > done_to
+            order by c."entityId"
+            limit most
+        )
         order by "entityId"
         limit most
     ) as e;
@@ -254,7 +218,11 @@ begin
 
     -- Facts that are pending and absorbed will be folded after us, so the row must not have them yet; facts committed since
     -- the absorption are neither staged nor subtracted.
-    select array(select d from entity_stats.drift(staging => true) as d where d."entityId" >= from_id and d."entityId" < to_id)
+    select array(
+        select d
+        from entity_stats.drift(staging => true) as d
+        where (done_to is null or d."entityId" > done_to) and d."entityId" <= to_id
+    )
     into net;
 
     update entity_stats.state as s set "finishedTo" = to_id;
@@ -310,7 +278,7 @@ begin
     first_build := (select s.status = 'backfilling' from entity_stats.state as s);
 
     if first_build then
-        total := coalesce(entity_stats.load_staged(), 0);
+        total := coalesce(entity_stats.finish_loading(), 0);
         commit;
     elsif pg_catalog.to_regclass('entity_stats.staged_entity') is null then
         create index staged_entity on entity_stats.staged ("entityId");

@@ -34,8 +34,7 @@ begin atomic
         select
             count(*) as slices,
             count(h.snapshot) as done,
-            -- A slice is built for all types at once, and each has the number.
-            coalesce(sum(h.entities) filter (where h."entityType" = 'character'), 0)::bigint as staged,
+            coalesce(sum(h.entities), 0)::bigint as staged,
             max(h."finishedAt") as "lastSliceAt"
         from entity_stats.phase as h
     ) as p
@@ -43,4 +42,4 @@ begin atomic
 end;
 
 comment on function entity_stats.progress() is
-'One row while a backfill or rebuild runs: stage building or finishing, slices done, rows staged, estimated end of the building stage; else no row.';
+'One row while a backfill or rebuild runs: stage building or finishing, slices done, totals gathered (an entity has one per slice), estimated end of the building stage; else no row.';

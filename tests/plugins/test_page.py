@@ -161,9 +161,9 @@ def test_backfill_moves(serve: Callable[..., TestClient], source: Database) -> N
         assert 0 < int(done) < int(all_slices)
         assert f'aria-valuenow="{100 * int(done) / int(all_slices):.1f}"' in after
         assert re.search(r"at this pace the slices are done in \d", text(after))
-        staged = source.value("select count(*) from entity_stats.staged")
+        staged = source.value("select sum(entities) from entity_stats.phase")
         assert staged > 0
-        assert f"{staged:,} rows gathered" in text(after)
+        assert f"{staged:,} totals gathered" in text(after)
 
         session.execute("call entity_stats.backfill()")
     html = get(client)

@@ -98,8 +98,8 @@ def test_backfill_moves_by_itself(page: Page, airflow: AirflowServer, point: Poi
     expect(frame.locator("#slices")).to_have_text(f"0 of {slices}")
     widths = [width(frame)]
 
-    for period in ("all", "90d"):
-        source.execute("call entity_stats.backfill_phase(%s, 'character')", [period])
+    for entity_type in ("character", "corporation"):
+        source.execute("call entity_stats.backfill_phase('all', %s)", [entity_type])
         done = source.value("select done from entity_stats.progress()")
         expect(frame.locator("#slices")).to_have_text(f"{done} of {slices}")
         expect(frame.locator("#estimate")).to_be_visible()
