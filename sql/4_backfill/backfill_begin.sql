@@ -95,7 +95,7 @@ $$;
 comment on function entity_stats.prepare_build(timestamptz, boolean) is
 'Under the gate: sets cutoffs, status and the list of slices, or finds the build to resume; returns what it did, in words.';
 
-create or replace function entity_stats.clear_invalid(done_to bigint, most integer)
+create or replace function entity_stats.clear_wrong_rows(done_to bigint, most integer)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -130,7 +130,7 @@ begin
 end
 $$;
 
-comment on function entity_stats.clear_invalid(bigint, integer) is
+comment on function entity_stats.clear_wrong_rows(bigint, integer) is
 'Under the gate: removes the next rows, about most after id done_to (null: from the first), of a cache that is invalid or half filled by a build that cannot go on; returns the last id, null when there is nothing to remove.';
 
 create or replace function entity_stats.clear_staging()
@@ -266,7 +266,7 @@ begin
 
     -- What is wrong is read by nobody any more: it goes in small steps, so that the gate is never closed for long.
     loop
-        done_to := entity_stats.clear_invalid(done_to, 10000);
+        done_to := entity_stats.clear_wrong_rows(done_to, 10000);
         commit;
         exit when done_to is null;
     end loop;

@@ -53,10 +53,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    parts bigint [];
+    taken bigint [];
 begin
     -- In the order of capture: a deletion comes after the arrival that it deletes, although its transaction may be the older one.
-    parts := array(
+    taken := array(
         select l.part
         from entity_stats.ledger as l
         where not l.absorbed
@@ -79,15 +79,15 @@ begin
             and d."killmailTime" >= p."fromTime"
             and (p."toTime" is null or d."killmailTime" < p."toTime")
             and entity_stats.in_part(d."entityId", p.slice, p.parts)
-    where l.part = any(parts) and not pg_visible_in_snapshot(l.xid, p.snapshot);
+    where l.part = any(taken) and not pg_visible_in_snapshot(l.xid, p.snapshot);
 
     -- A fact that no fold has applied yet stays pending for the fold, unless folds have not begun: then the staging has it.
     delete from entity_stats.ledger as l
-    where l.part = any(parts) and (l.folded or (select s.status = 'backfilling' from entity_stats.state as s));
+    where l.part = any(taken) and (l.folded or (select s.status = 'backfilling' from entity_stats.state as s));
 
-    update entity_stats.ledger as l set absorbed = true where l.part = any(parts);
+    update entity_stats.ledger as l set absorbed = true where l.part = any(taken);
 
-    return cardinality(parts);
+    return cardinality(taken);
 end
 $$;
 

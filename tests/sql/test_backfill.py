@@ -502,7 +502,7 @@ def test_rebuild_goes_on_after_the_last_id(ready: Database) -> None:
     ready.execute(KILL, [1, "1 minute", 9223372036854775807, 5])
     ready.execute("call entity_stats.backfill_begin(rebuild => true)")
     phases(ready)
-    ready.execute("select entity_stats.open_folding()")
+    ready.execute("select entity_stats.open_cache()")
     assert ready.value("select entity_stats.finish_range(100000)") == 0
     ready.execute(KILL, [2, "1 minute", 9223372036854775807, 5])
     ready.execute("call entity_stats.backfill()")
