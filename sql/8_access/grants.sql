@@ -20,8 +20,10 @@ public.get_stats_cache_summary()
 to entity_stats_reader;
 
 -- The views are inlined down to killmails, so that a filter reaches its indexes; whoever reads them must be allowed what they
--- are made of. Readers have no USAGE on schema entity_stats: they can call none of it by name.
+-- are made of: the columns that the cache reads, and what turns them into figures, by name, because killmail() is looked up when
+-- it is run. Nothing else in schema entity_stats is granted to them.
 grant select on public.character_stats, public.corporation_stats, public.alliance_stats to entity_stats_reader;
+grant usage on schema entity_stats to entity_stats_reader;
 grant select on entity_stats.time_window to entity_stats_reader;
 grant select (
     "killmailTime",
