@@ -48,9 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         world.build()
         findings = Torture(world, options.seed, options.round).go(options.minutes * 60)
     _report(world, options.seed)
-    print("\n".join(["", *findings, ""]) if findings else "\nEverything held.")
     if findings:
-        print(f"FAILED. Again: make torture SEED={options.seed} CLIENTS={options.clients} MINUTES={options.minutes:g}")
+        print(
+            f"{len(findings)} FINDINGS. Again: make torture SEED={options.seed} CLIENTS={options.clients} MINUTES={options.minutes:g}"
+        )
+    else:
+        print("Everything held.")
     return 1 if findings else 0
 
 
@@ -69,7 +72,7 @@ class Torture:
         end, number, findings = time.monotonic() + seconds, 0, list[str]()
         while number == 0 or time.monotonic() < end:
             number += 1
-            findings += [f"round {number}: {finding}" for finding in self._round(number)]
+            findings += self._round(number)
         return findings
 
     def _round(self, number: int) -> list[str]:
@@ -99,7 +102,8 @@ class Torture:
         print(
             f"round {number}: {world.tally.total('writer') - before} transactions, {killmails} killmails, "
             f"{time.monotonic() - begun:.0f} s, {len(findings)} findings"
-            + "".join(f"\n    filled anew, {why}" for why in healed),
+            + "".join(f"\n  filled anew, {why}" for why in healed)
+            + "".join(f"\n  {finding}" for finding in findings),
             flush=True,
         )
         return findings
