@@ -127,6 +127,9 @@ def judge(database: Database, findings: list[str], healed: list[str], label: str
         healed: Gets why a cache was not ready.
         label: Where this is, for the findings.
     """
+    if database.value("select to_regprocedure('entity_stats.status()') is null"):
+        findings.append(f"{label}there is no cache to be judged")
+        return
     [(status, reason, rebuilding)] = _status(database)
     if status != "ready":
         healed.append(f"{label}{status}: {reason}")
