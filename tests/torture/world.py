@@ -48,6 +48,7 @@ SHORT = "-c lock_timeout=100ms"
 #: The first argument of a writer's own is its systems, whose deletion cascades.
 SITE = f"""
 create schema torture;
+create table torture.killmail as table public.killmails with no data;
 create table torture.epoch as select now() as at;
 create table torture.system (id bigint primary key);
 insert into torture.system select n from generate_series(0, 9999) as n;
@@ -55,7 +56,7 @@ create table torture.note (slot integer unique deferrable initially deferred);
 create table torture.seen ("killmailId" bigint);
 alter table torture.note replica identity full;
 create function torture.killmails(writer bigint, rows bigint, seed bigint, to_age interval default '300 days')
-returns setof public.killmails
+returns setof torture.killmail
 language sql
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
