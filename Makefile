@@ -13,7 +13,8 @@ STAMP := $(VENV)/.installed
 
 # Make hands what the command line sets (`make demo ROWS=50000`) to the programs as environment variables.
 # PG: version of the embedded server, 16 or 18. PG_BIN: folder of another PostgreSQL server's binaries.
-# ROWS, CSV, AS_OF: what the demo loads and the moment it takes for now. PORT: of the UI of `make up`. ARGS: more arguments for pytest.
+# MINUTES, SEED, CLIENTS: how long the torture lasts, what its sessions draw from, how many of them write; ARGS='--list' names its inputs.
+# ROWS, CSV, AS_OF: what the demo loads and the moment it takes for now. PORT: of the UI of `make up`. ARGS: more arguments for pytest and the others.
 ARGS ?=
 
 # Two processes, each with a server of its own; the tests of a file stay together. ARGS='-n 0' runs them in one.
@@ -23,7 +24,7 @@ PARALLEL := -n 2 --dist loadfile
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo '  Variables: PG=16|18  PG_BIN=DIR  ROWS=N  CSV=FILE  AS_OF=TIME  PORT=N  ARGS=pytest-arguments  PYTHON=python3.12'
+	@echo '  Variables: PG=16|18  PG_BIN=DIR  ROWS=N  CSV=FILE  AS_OF=TIME  PORT=N  MINUTES=N  SEED=N  CLIENTS=N  ARGS=more-arguments  PYTHON=python3.12'
 
 .PHONY: venv
 venv: $(STAMP) ## Install everything into .venv
@@ -46,6 +47,10 @@ test: lint ## Lint, then all tests on the embedded server
 test-pg: $(STAMP) ## The same tests on a real server's binaries: make test-pg PG_BIN=/usr/lib/postgresql/15/bin
 	@[ -n "$${PG_BIN:-}" ] || { echo 'Say which server: make test-pg PG_BIN=/usr/lib/postgresql/15/bin' >&2; exit 2; }
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+.PHONY: torture
+torture: $(STAMP) ## Every hostile act of a site on its killmails at once, judged by a recount: make torture MINUTES=30 SEED=1 CLIENTS=8
+	$(BIN)/python -m tests.torture $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(CLIENTS),--clients $(CLIENTS)) $(ARGS)
 
 .PHONY: test-reads
 test-reads: $(STAMP) ## Every entity straight from killmails in every period, one by one, beside a recount: a quarter of an hour

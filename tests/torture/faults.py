@@ -1,0 +1,116 @@
+"""Faults: sessions are terminated and cancelled, a backend is killed, the server is stopped at once, a standby is promoted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import ClassVar
+
+import psycopg
+
+from demo.server import EmbeddedServer
+from tests.database import Database
+from tests.invariants.world import until
+from tests.torture.world import Actor, World
+
+VICTIMS = """
+select a.pid from pg_stat_activity as a
+where a.datname = current_database() and a.pid <> pg_backend_pid()
+and (a.application_name like any (array['torture writer%', 'torture maintenance%', 'torture site%']) or a.application_name = 'psql')
+order by a.pid
+"""
+
+
+class Fate(Actor):
+    """Strikes sessions one by one."""
+
+    KIND = "fault"
+    PAUSE = 0.6
+    WEIGHTS: ClassVar = {"cancel": 3, "terminate": 2}
+
+    def _strike(self, how: str, function: str) -> None:
+        pids = self.execute(VICTIMS).fetchall()
+        if not pids:
+            return
+        [pid] = self.draw.choice(pids)
+        with self.world.lock:
+            self.world.struck[pid] = how
+        self.execute(f"select {function}(%s)", [pid])
+
+    def do_cancel(self) -> None:
+        self._strike("cancelled", "pg_cancel_backend")
+
+    def do_terminate(self) -> None:
+        self._strike("terminated", "pg_terminate_backend")
+
+    def excuse(self, error: psycopg.Error, step: str) -> str:
+        """A fault may miss."""
+        return "fault"
+
+
+def crash(world: World, kill: bool) -> None:
+    """Crash the server with all that is going on, and bring it back: a backend dies by SIGKILL, or all stop at once."""
+    world.crashing()
+    world.tally.add("fault", "kill -9 of a backend" if kill else "immediate shutdown")
+    if kill:
+        witness = world.database.connect()
+        victim = world.database.connect()
+        os.kill(victim.info.backend_pid, signal.SIGKILL)
+        victim.close()
+        with suppress(psycopg.OperationalError):  # the server ends all sessions when it notices
+            while True:
+                witness.execute("select pg_sleep(0.05)")
+    else:
+        world.server.restart("immediate")
+    world.database.close()
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            world.database.connect().close()
+            return
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def can_copy(server: EmbeddedServer) -> bool:
+    """Whether the server's binaries can make a standby."""
+    return (server.bin / "pg_basebackup").exists()
+
+
+@contextmanager
+def promoted(world: World) -> Iterator[Database]:
+    """The database on a standby that was promoted in the midst of whatever goes on."""
+    with EmbeddedServer(durable=False) as copy:
+        copy.stop()
+        shutil.rmtree(copy.data)
+        command: list[str | Path] = [
+            copy.bin / "pg_basebackup",
+            "-D",
+            copy.data,
+            "-d",
+            world.server.conninfo(),
+            "-R",
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+        ]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        if copy.owner:
+            subprocess.run(["chown", "-R", str(copy.owner.pw_uid), copy.data], check=True)
+        copy.start()
+        database = Database(copy, "torture")
+        database.execute("select pg_promote()")
+        until(database, "select not pg_is_in_recovery()")
+        world.tally.add("fault", "standby promoted")
+        yield database
+        database.close()

@@ -1,0 +1,161 @@
+"""The judge after a round: own recount against the cache, status, pending facts, the server's log, failures of ingests."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from tests.database import SQL, Database
+from tests.invariants.world import until
+from tests.torture.world import World, ours
+
+#: Of a finding with many rows, so many are shown.
+SHOWN = 8
+
+LINE = re.compile(
+    r"^\d{4}-\d\d-\d\d \S+ \S+ \[(\d+)\] (.*?) ?(LOG|ERROR|FATAL|WARNING|DETAIL|HINT|CONTEXT|STATEMENT|NOTICE):  ?(.*)$"
+)
+
+
+#: What belongs to the error that the same backend has logged before.
+MORE = ("DETAIL", "HINT", "CONTEXT", "STATEMENT")
+
+
+@dataclass(frozen=True)
+class Deadlock:
+    """One deadlock that the server has logged: whom it killed, whether something of ours was in it, and all that it said."""
+
+    victim: str
+    ours: bool
+    text: str
+
+
+def deadlocks(world: World, since: int) -> tuple[list[Deadlock], int]:
+    """The deadlocks in the server's log from a position on, and the position to go on from."""
+    with world.server.log.open(errors="replace") as log:
+        log.seek(since)
+        lines = log.read().splitlines()
+        position = log.tell()
+    records: list[tuple[str, str, str, list[str]]] = []
+    for line in lines:
+        if match := LINE.match(line):
+            records.append((match[1], match[2], match[3], [match[4]]))
+        elif records:
+            records[-1][3].append(line.strip())
+    found = []
+    for number, (pid, victim, level, text) in enumerate(records):
+        if level == "ERROR" and text[0].startswith("deadlock detected"):
+            said = itertools.takewhile(
+                lambda record: record[2] in MORE, (record for record in records[number + 1 :] if record[0] == pid)
+            )
+            lines = [line for record in said for line in (f"{record[2]}: {record[3][0]}", *record[3][1:])]
+            found.append(_deadlock(world.database, victim, "\n".join(lines)))
+    return found, position
+
+
+def _deadlock(database: Database, victim: str, text: str) -> Deadlock:
+    """Relations named by number get their names, as long as they exist.
+
+    Whose code waits for a row of another transaction is logged of the victim only. Sessions of the site wait for each other in no
+    circle of rows, so a deadlock without ours is one of relations that are not ours.
+    """
+
+    def name(match: re.Match[str]) -> str:
+        [[found]] = database.fetch("select coalesce(to_regclass(%s::oid::regclass::text)::text, '?')", [match[1]])
+        return f"relation {found}"
+
+    text = re.sub(r"relation (\d+)", name, text)
+    waits = re.findall(r"Process \d+ waits for .*", text)
+    return Deadlock(
+        victim, ours(text) or not all(re.search("on relation (killmails|torture)", wait) for wait in waits), brief(text)
+    )
+
+
+def brief(context: str) -> str:
+    """What the server says of where something happened, without the text of long statements."""
+    told = re.compile(r"(DETAIL|CONTEXT|STATEMENT|Process|while|PL/pgSQL function|SQL function)\b.*")
+    return "\n".join(f"    {line[:200]}" for line in context.splitlines() if told.match(line))
+
+
+def finish(world: World, findings: list[str]) -> None:
+    """End what writers have left prepared, and what a step of the site was interrupted in."""
+    database = world.database
+    for number, (gid,) in enumerate(database.fetch("select gid from pg_prepared_xacts order by prepared")):
+        database.execute(f"{'rollback' if number % 2 else 'commit'} prepared '{gid}'")
+    until(
+        database,
+        "select count(*) = 0 from pg_stat_activity where application_name like 'torture %%' and datname = current_database()",
+        [],
+    )
+    database.execute("truncate torture.seen; drop publication if exists everything")
+    if database.value(
+        "select count(*) from pg_attribute where attrelid = 'public.killmails'::regclass and attname = 'alone'"
+    ):
+        database.execute("alter table public.killmails rename alone to solo")
+    if database.value("select relrowsecurity from pg_class where oid = 'public.killmails'::regclass"):
+        database.execute("alter table public.killmails disable row level security, no force row level security")
+    if database.value("select to_regprocedure('entity_stats.status()') is null"):
+        deploy(database, findings)
+
+
+def deploy(database: Database, findings: list[str]) -> None:
+    """Deploy; that has to succeed whatever has happened."""
+    result = database.psql("--quiet", "-f", SQL / "deploy.sql")
+    if result.returncode:
+        findings.append(f"deploy.sql failed: {result.stderr.strip()}")
+
+
+def call(database: Database, statement: str, findings: list[str]) -> None:
+    """Run one of ours that has to succeed now that nobody else is there."""
+    try:
+        with database.connect() as session:
+            session.execute(statement.encode())
+    except psycopg.Error as error:
+        findings.append(f"{statement} failed alone: {error.sqlstate} {error}")
+
+
+def judge(database: Database, findings: list[str], healed: list[str], label: str = "") -> None:
+    """What is pending is folded, and the cache is what the killmails say; a cache that is not ready is filled first.
+
+    Args:
+        database: Where nobody else is.
+        findings: Gets what must not be.
+        healed: Gets why a cache was not ready.
+        label: Where this is, for the findings.
+    """
+    if database.value("select to_regprocedure('entity_stats.status()') is null"):
+        findings.append(f"{label}there is no cache to be judged")
+        return
+    [(status, reason, rebuilding)] = _status(database)
+    if status != "ready":
+        healed.append(f"{label}{status}: {reason}")
+        deploy(database, findings)
+        call(database, "call entity_stats.backfill()", findings)
+    _exact(database, findings, label)
+    if rebuilding:
+        call(database, "call entity_stats.backfill()", findings)
+        _exact(database, findings, f"{label}after the rebuild: ")
+
+
+def _status(database: Database) -> list[tuple[Any, ...]]:
+    return database.fetch("select s.status, s.reason, s.rebuilding from entity_stats.status() as s")
+
+
+def _exact(database: Database, findings: list[str], label: str) -> None:
+    call(database, "call entity_stats.fold_pending()", findings)
+    [(status, reason, _)] = _status(database)
+    if status != "ready":
+        findings.append(f"{label}the cache is {status}: {reason}")
+    if pending := database.value("select s.pending from entity_stats.status() as s"):
+        findings.append(f"{label}{pending} facts are still pending")
+    if wrong := database.oracle():
+        shown = "\n".join(f"    {row}" for row in wrong[:SHOWN])
+        findings.append(f"{label}{len(wrong)} cells are wrong (entity, type, column, cached, actual):\n{shown}")
+        deploy(database, findings)
+        call(database, "call entity_stats.backfill(rebuild => true)", findings)
+        if wrong := database.oracle():
+            findings.append(f"{label}{len(wrong)} cells are wrong after a rebuild")

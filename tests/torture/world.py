@@ -1,0 +1,281 @@
+"""The site that is tortured, the inputs it may get, and what all that act on it have in common."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import psycopg
+
+from demo.server import EmbeddedServer, ServerError
+from tests.database import SQL, WRITER, Database
+from tests.invariants.world import GRANTS, KILLMAILS, PATIENCE
+
+#: Hostile inputs: the step of that name is taken only while its input is let in (--inputs, --without).
+INPUTS = {
+    "publication": "a publication for all tables",
+    "read only": "SET TRANSACTION READ ONLY before COMMIT",
+    "immediate twice": "SET CONSTRAINTS ALL IMMEDIATE twice, in READ COMMITTED and before PREPARE TRANSACTION",
+    "deferred unique": "a deferred trigger of the site fills a table with a deferrable unique constraint",
+    "settings": "an ingest sets every setting of ours that it can guess",
+    "huge ids": "an entity whose id is 2^63-1",
+    "odd times": "killmails twice, in the future, at infinity and at the end of time",
+    "temporary files": "60,000 killmails in one INSERT under a temp_file_limit of 4 MB",
+    "column added": "columns of killmails named as aliases of ours",
+    "column renamed": "a column that we read is renamed for a while",
+    "column type": 'the type of "totalValue" changes',
+    "loaded partition": "a new partition is loaded straight, before anybody could guard it",
+    "filled partition": "rows deleted from the default partition go straight into a new one, in one transaction",
+    "detach and attach": "a populated partition is detached, and attached again or dropped",
+    "row security": "row-level security hides the last hour for a while",
+    "triggers disabled": "DISABLE TRIGGER ALL, INSERT, ENABLE TRIGGER ALL",
+    "schema dropped": "DROP SCHEMA entity_stats CASCADE, deployed again",
+    "vacuum full": "VACUUM FULL of our tables behind open transactions",
+    "reindex": "REINDEX of our tables beside everything else",
+    "rebuild": "a rebuild beside recalculation, ageing and deploys",
+    "truncate": "TRUNCATE of a small leaf",
+}
+
+#: How long a step that waits for locks of others does so. A site's DDL that waited longer would stop its own ingest.
+SHORT = "-c lock_timeout=100ms"
+
+#: Killmails of a million ids per seed; the same seed makes the same rows at any time. Few entities, so that all collide.
+#: The first argument of a writer's own is its systems, whose deletion cascades.
+SITE = f"""
+create schema torture;
+create table torture.killmail as table public.killmails with no data;
+create table torture.epoch as select now() as at;
+create table torture.system (id bigint primary key);
+insert into torture.system select n from generate_series(0, 9999) as n;
+create table torture.note (slot integer unique deferrable initially deferred);
+create table torture.seen ("killmailId" bigint);
+alter table torture.note replica identity full;
+create function torture.killmails(writer bigint, rows bigint, seed bigint, to_age interval default '300 days')
+returns setof torture.killmail
+language sql
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+    select
+        k."killmailId", (select e.at from torture.epoch as e) - (now() - k."killmailTime"),
+        100 * writer + k."killmailId" % 100, k."victimCharacterId", k."victimCorporationId", k."victimAllianceId",
+        k."victimShipTypeId", k."topAttackerCharacterId", k."topAttackerCorporationId", k."topAttackerAllianceId",
+        k."topAttackerShipTypeId", k."totalValue", k."attackerCount", k.npc, k.solo, k.awox
+    from test.killmails(rows, seed, to_age => to_age) as k;
+$$;
+
+-- The site's own: every killmail is noted, some are changed in their partition by a trigger of their INSERT, and who asks for it gets a slot at
+-- COMMIT, behind what the killmail itself has queued.
+create function torture.see() returns trigger language plpgsql as $$
+begin
+    insert into torture.seen values (new."killmailId");
+    if new."killmailId" % 7 = 0 and pg_trigger_depth() = 1 then
+        execute format('update %s set npc = not npc, "totalValue" = 7 where "killmailId" = $1 and "killmailTime" = $2', tg_relid::regclass)
+        using new."killmailId", new."killmailTime";
+    end if;
+    return null;
+end
+$$;
+create trigger see after insert on public.killmails for each row execute function torture.see();
+create function torture.take() returns trigger language plpgsql as $$
+begin
+    insert into torture.note values (current_setting('torture.slot')::integer);
+    return null;
+end
+$$;
+create constraint trigger take after insert on torture.seen deferrable initially deferred
+for each row when (new."killmailId" % 50 = 1 and coalesce(current_setting('torture.slot', true), '') <> '')
+execute function torture.take();
+alter table public.killmails add constraint killmails_system
+foreign key ("solarSystemId") references torture.system (id) on delete cascade;
+create index on public.killmails ("solarSystemId");
+grant usage on schema torture to {WRITER};
+grant select, insert, update, delete, truncate on all tables in schema torture to {WRITER};
+grant set on parameter temp_file_limit to {WRITER};
+"""
+
+
+@dataclass
+class Failure:
+    """A statement that failed: whose, what the server said, and what explains it, if anything does."""
+
+    actor: str
+    step: str
+    sqlstate: str
+    message: str
+    context: str
+    explained: str
+
+
+@dataclass
+class Tally:
+    """What has happened so far."""
+
+    done: dict[str, Counter[str]] = field(default_factory=dict)
+    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unexplained: list[Failure] = field(default_factory=list)
+
+    def add(self, kind: str, step: str) -> None:
+        self.done.setdefault(kind, Counter())[step] += 1
+
+    def total(self, kind: str) -> int:
+        return self.done.get(kind, Counter()).total()
+
+
+class World:
+    """One server, one database of a site with the cache ready, and the record of what happens to it.
+
+    Args:
+        server: Where.
+        inputs: Names of the hostile inputs that are let in.
+        clients: How many writers there are.
+    """
+
+    def __init__(self, server: EmbeddedServer, inputs: Iterable[str], clients: int) -> None:
+        self.server = server
+        self.inputs = frozenset(inputs)
+        self.clients = clients
+        self.database = Database(server, "torture")
+        self.tally = Tally()
+        self.lock = threading.Lock()
+        self.stop = threading.Event()
+        #: Backends that a fault has struck, and how; the server's crashes so far. Sessions compare the latter.
+        self.struck: dict[int, str] = {}
+        self.crashes = 0
+
+    def build(self) -> None:
+        """Make the site with 2,000 killmails of 300 days, deploy, and fill the cache as of 200 days ago."""
+        with psycopg.connect(self.server.conninfo(), autocommit=True) as session:
+            session.execute("create database torture")
+            session.execute(f"create role {WRITER} login".encode())
+        self.database.load(SQL / "sample" / "killmails.sql")
+        self.database.execute(KILLMAILS + GRANTS + SITE)
+        self.database.execute("insert into public.killmails select * from torture.killmails(0, 2000, 1)")
+        self.database.load(SQL / "deploy.sql")
+        self.database.execute("call entity_stats.backfill(as_of => now() - interval '200 days')")
+        self.database.close()
+
+    def connect(self, name: str, **parameters: Any) -> psycopg.Connection[Any] | None:
+        """A session that says in the log whose it is; None when the torture ends before the server is back."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.stop.is_set():
+            try:
+                return self.database.connect(application_name=f"torture {name}", **parameters)
+            except (psycopg.OperationalError, ServerError):
+                if time.monotonic() > deadline:
+                    raise
+                self.stop.wait(0.1)
+        return None
+
+    def crashing(self) -> None:
+        """To be called before the server is crashed."""
+        with self.lock:
+            self.crashes += 1
+
+    def record(self, failure: Failure) -> None:
+        """Count a failure, and keep it if nothing explains it."""
+        with self.lock:
+            self.tally.failures[failure.actor.split()[0], failure.sqlstate] += 1
+            if not failure.explained:
+                self.tally.unexplained.append(failure)
+
+
+class Actor(threading.Thread):
+    """Takes one step after the other, drawn by its seed, until the world stops; a lost session is replaced.
+
+    Steps are methods whose names begin with `do_`, taken as often as WEIGHTS says (1 without); a step named as an input
+    is taken only while that is let in.
+    """
+
+    KIND: ClassVar[str]
+    WEIGHTS: ClassVar[dict[str, int]] = {}
+    PARAMETERS: ClassVar[dict[str, str]] = {}
+    PAUSE: ClassVar[float] = 0.0
+
+    session: psycopg.Connection[Any]
+
+    def __init__(self, world: World, number: int, seed: str) -> None:
+        super().__init__(name=f"{self.KIND} {number}", daemon=True)
+        self.world = world
+        self.number = number
+        self.draw = random.Random(f"{seed} {self.name}")
+        self.crash: BaseException | None = None
+        names = [name.removeprefix("do_").replace("_", " ") for name in dir(self) if name.startswith("do_")]
+        self.steps = [name for name in names if name not in INPUTS or name in world.inputs]
+
+    def execute(self, statement: str, params: Any = None) -> psycopg.Cursor[Any]:
+        """Run a statement in this actor's session."""
+        return self.session.execute(statement.encode(), params)
+
+    def run(self) -> None:
+        """The thread."""
+        try:
+            while not self.world.stop.is_set():
+                session = self.world.connect(self.name, **self.PARAMETERS)
+                if session is None:
+                    return
+                self.session = session
+                with session:
+                    pid, crashes = session.info.backend_pid, self.world.crashes
+                    while not self.world.stop.is_set() and not session.closed:
+                        self._take(pid, crashes)
+                        self.world.stop.wait(self.draw.uniform(0, self.PAUSE))
+        except BaseException as error:
+            self.crash = error
+            raise
+
+    def _take(self, pid: int, crashes: int) -> None:
+        step = self.draw.choices(self.steps, [self.WEIGHTS.get(name, 1) for name in self.steps])[0]
+        try:
+            getattr(self, f"do_{step.replace(' ', '_')}")()
+            with self.world.lock:
+                self.world.tally.add(self.KIND, step)
+        except psycopg.Error as error:
+            self.world.record(
+                Failure(
+                    self.name,
+                    step,
+                    error.sqlstate or "lost",
+                    error.diag.message_primary or str(error),
+                    error.diag.context or "",
+                    self._why(error, step, pid, crashes),
+                )
+            )
+            self._clean()
+
+    def _clean(self) -> None:
+        """Back to a session without a transaction and without settings."""
+        try:
+            if not self.session.closed:
+                self.session.execute("rollback")
+                self.session.execute("reset all")
+        except psycopg.Error:
+            self.session.close()
+
+    def _why(self, error: psycopg.Error, step: str, pid: int, crashes: int) -> str:
+        """What explains a failure: a fault, or what would have failed without the cache; empty: nothing."""
+        with self.world.lock:
+            struck, crashed = self.world.struck.get(pid, ""), self.world.crashes > crashes
+        if crashed and (error.sqlstate is None or error.sqlstate[:3] in ("57P", "08P", "080")):
+            return "the server crashed"
+        if struck == "terminated" and error.sqlstate in (None, "57P01"):
+            return struck
+        if struck == "cancelled" and error.sqlstate == "57014":
+            with self.world.lock:
+                self.world.struck.pop(pid, None)
+            return struck
+        return self.excuse(error, step)
+
+    def excuse(self, error: psycopg.Error, step: str) -> str:
+        """What explains a failure that no fault does; for this kind of actor."""
+        raise NotImplementedError
+
+
+def ours(text: str) -> bool:
+    """Whether a text of the server names something of ours."""
+    return "entity_stats" in text or "lastKillTime" in text
