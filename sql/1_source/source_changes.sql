@@ -162,12 +162,16 @@ begin atomic
         where l.leaf not in (select t.oid from tree as t)
         union all
         select
-            12, format('partition %s came with killmails in it', t.oid::regclass),
-            'call entity_stats.look_at_source()', false, true, t.oid
-        from recorded as r
-        inner join now_there as w on r.killmails = w.killmails
-        inner join tree as t on t.relkind <> 'p' and t.oid <> all(r.leaves)
-        where entity_stats.is_filled(t.oid)
+            12, format('partition %s came with killmails in it', l.leaf::regclass),
+            'call entity_stats.look_at_source()', false, true, l.leaf
+        from (
+            select t.oid as leaf
+            from recorded as r
+            inner join now_there as w on r.killmails = w.killmails
+            inner join tree as t on t.relkind <> 'p' and t.oid <> all(r.leaves)
+            offset 0 -- a look into a table locks it: into those that are new only
+        ) as l
+        where entity_stats.is_filled(l.leaf)
     )
 
     select f.change, f.remedy, f.blocking, f.lasting, f.leaf

@@ -19,7 +19,7 @@ as $$
     where k."killmailTime" is not null
 $$;
 
-comment on function entity_stats.facts_aside() is 'The killmails of entity_stats.aside as facts.';
+comment on function entity_stats.facts_aside() is 'The killmails of entity_stats.aside as facts. Inlined into the calling query.';
 
 create or replace function entity_stats.pending_facts()
 returns table (xid xid8, "capturedAt" timestamptz, reason text, killmails integer, facts entity_stats.fact[], absorbed boolean)

@@ -8,7 +8,6 @@ create table if not exists entity_stats.state (
     "startedAt" timestamptz,
     "readyAt" timestamptz,
     "finishedTo" bigint,
-    leaves oid[],
     "cutoff90d" timestamptz not null,
     "cutoff30d" timestamptz not null,
     "cutoff14d" timestamptz not null
@@ -18,10 +17,10 @@ do $$
 begin
     if to_regclass('entity_stats.state_before') is not null then -- an upgrade: a rebuild that was running begins anew
         insert into entity_stats.state (
-            status, retaining, "asOf", "systemIdentifier", "startedAt", "readyAt", leaves, "cutoff90d", "cutoff30d", "cutoff14d"
+            status, retaining, "asOf", "systemIdentifier", "startedAt", "readyAt", "cutoff90d", "cutoff30d", "cutoff14d"
         )
         select
-            s.status, false, s."asOf", s."systemIdentifier", s."startedAt", s."readyAt", s.leaves,
+            s.status, false, s."asOf", s."systemIdentifier", s."startedAt", s."readyAt",
             max(w.cutoff) filter (where w.days = 90), max(w.cutoff) filter (where w.days = 30), max(w.cutoff) filter (where w.days = 14)
         from entity_stats.state_before as s
         cross join entity_stats.time_window_before as w
@@ -44,6 +43,5 @@ comment on column entity_stats.state.retaining is 'A build still needs applied f
 comment on column entity_stats.state."cutoff90d" is 'Killmails at or after it count in the window. Moves forward by ageing only.';
 comment on column entity_stats.state."asOf" is 'Time from which the running or last backfill counted its windows back.';
 comment on column entity_stats.state."systemIdentifier" is 'Server on which the running build took its snapshots.';
-comment on column entity_stats.state."finishedTo" is 'The finish has written all entities with smaller ids.';
-comment on column entity_stats.state.leaves is 'Tables that held the killmails when the running build began.';
+comment on column entity_stats.state."finishedTo" is 'The last id that the finish has written.';
 comment on table entity_stats.gate is 'Never holds a row. Take its lock first, read state and cutoffs in the next statement.';

@@ -5,14 +5,15 @@ select
     w.bit,
     w.days,
     w.cutoff
-from entity_stats.state as s
+from (values (true)) as one (single)
+left join entity_stats.state as s on one.single = s.single
 cross join
     lateral (
         values
         ('all' collate "C", 1, null::integer, '-infinity'::timestamptz),
-        ('90d', 2, 90, s."cutoff90d"),
-        ('30d', 4, 30, s."cutoff30d"),
-        ('14d', 8, 14, s."cutoff14d")
+        ('90d', 2, 90, coalesce(s."cutoff90d", now() - 90 * interval '24 hours')), -- somebody has deleted it
+        ('30d', 4, 30, coalesce(s."cutoff30d", now() - 30 * interval '24 hours')),
+        ('14d', 8, 14, coalesce(s."cutoff14d", now() - 14 * interval '24 hours'))
     ) as w (period, bit, days, cutoff);
 
 comment on view entity_stats.time_window is 'Periods of the cache: all-time and the windows whose cutoffs are in entity_stats.state.';

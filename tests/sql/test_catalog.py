@@ -40,6 +40,7 @@ def test_bodies_that_are_not_inlined_pin_their_search_path(site: Database) -> No
         where
             r.prosqlbody is null
             and not exists (select from unnest(r.proconfig) as c where c like 'search_path=%')
+            and coalesce(r.comment not like '%Inlined%', true) -- what killmails may change under: every name is qualified
             and not (r.prokind = 'p' and r.definition ~* '\\m(commit|rollback|call)\\M')
         """
     )
