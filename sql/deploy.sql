@@ -26,6 +26,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 2_capture/earlier_ledger.sql
 \ir 2_capture/fact.sql
 \ir 2_capture/ledger.sql
+\ir 2_capture/aside.sql
 \ir 2_capture/invalidation.sql
 \ir 2_capture/captures.sql
 \ir 2_capture/waits.sql

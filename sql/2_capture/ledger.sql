@@ -42,16 +42,6 @@ begin
 end
 $$;
 
--- Killmails as they are, by the statement that could not write to the ledger, which somebody held locked: pending as well.
-create table if not exists entity_stats.aside (
-    part bigint primary key default nextval('entity_stats.ledger_part_seq'),
-    xid xid8 not null default pg_current_xact_id(),
-    "capturedAt" timestamptz not null default clock_timestamp(),
-    weight integer not null,
-    killmail jsonb not null,
-    reason text not null
-);
-
 comment on table entity_stats.ledger is 'Signed facts of captured killmails that the cache does not contain yet, a row per statement.';
 comment on column entity_stats.ledger.xid is 'Transaction that changed the killmails.';
 comment on column entity_stats.ledger.killmails is 'How many facts the row has.';
@@ -60,4 +50,3 @@ comment on column entity_stats.ledger."failedAt" is 'When a fold of it failed la
 comment on column entity_stats.ledger.folded is 'The cache contains it already; kept only while a rebuild still needs it.';
 comment on column entity_stats.ledger.absorbed is 'A running build has taken it into its staging.';
 comment on column entity_stats.ledger.turn is 'How fold_at_commit() knows that it is the last: the command that wrote the row before.';
-comment on table entity_stats.aside is 'Captured killmails, whole, that could not be written to the ledger; fold_pending() moves them there.';

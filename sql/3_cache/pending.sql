@@ -1,25 +1,33 @@
--- What the cache does not contain yet. Facts set aside are read back with the types that killmails have now.
+-- What the cache does not contain yet. Facts set aside are read back with the types that killmails have now; while there are none, nothing
+-- asks for those types, which would lock killmails.
 create or replace function entity_stats.facts_aside()
 returns table (part bigint, xid xid8, "capturedAt" timestamptz, fact entity_stats.fact, reason text)
-language sql stable
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
-    select
-        a.part,
-        a.xid,
-        a."capturedAt",
-        row(
-            a.weight, k."killmailTime",
-            k."topAttackerCharacterId", k."topAttackerCorporationId", k."topAttackerAllianceId",
-            k."victimCharacterId", k."victimCorporationId", k."victimAllianceId",
-            a.weight * entity_stats.isk(k."totalValue"), k.solo, k.npc
-        )::entity_stats.fact,
-        a.reason
-    from entity_stats.aside as a
-    cross join lateral jsonb_populate_record(null::public.killmails, a.killmail) as k
-    where k."killmailTime" is not null
+begin
+    if exists (select from entity_stats.aside) then
+        return query
+        select
+            a.part,
+            a.xid,
+            a."capturedAt",
+            row(
+                a.weight, k."killmailTime",
+                k."topAttackerCharacterId", k."topAttackerCorporationId", k."topAttackerAllianceId",
+                k."victimCharacterId", k."victimCorporationId", k."victimAllianceId",
+                a.weight * entity_stats.isk(k."totalValue"), k.solo, k.npc
+            )::entity_stats.fact as fact,
+            a.reason
+        from entity_stats.aside as a
+        cross join lateral jsonb_populate_record(null::public.killmails, a.killmail) as k
+        where k."killmailTime" is not null;
+    end if;
+end
 $$;
 
-comment on function entity_stats.facts_aside() is 'The killmails of entity_stats.aside as facts. Inlined into the calling query.';
+comment on function entity_stats.facts_aside() is 'The killmails of entity_stats.aside as facts.';
 
 create or replace function entity_stats.pending_facts()
 returns table (xid xid8, "capturedAt" timestamptz, reason text, killmails integer, facts entity_stats.fact[], absorbed boolean)

@@ -10,7 +10,7 @@ left join entity_stats.state as s on one.single = s.single
 cross join
     lateral (
         values
-        ('all' collate "C", 1, null::integer, '-infinity'::timestamptz),
+        ('all' collate "C", 1, null::integer, '-infinity'::timestamptz), -- noqa: RF02
         ('90d', 2, 90, coalesce(s."cutoff90d", now() - 90 * interval '24 hours')), -- somebody has deleted it
         ('30d', 4, 30, coalesce(s."cutoff30d", now() - 30 * interval '24 hours')),
         ('14d', 8, 14, coalesce(s."cutoff14d", now() - 14 * interval '24 hours'))

@@ -34,7 +34,7 @@ def soak(server: EmbeddedServer, rows: int, seconds: float) -> list[Figure]:
     median, p99 = Figure(f"{what}: median", "ms"), Figure(f"{what}: p99", "ms")
     sizes = {
         table: Figure(f"{what}: {table}, with its indexes, at the end of the part", "MB")
-        for table in ("public.entity_stats_cache", "entity_stats.leader", "entity_stats.ledger", "entity_stats.ticket")
+        for table in ("public.entity_stats_cache", "entity_stats.leader", "entity_stats.ledger")
     }
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "some.sql"

@@ -220,8 +220,13 @@ CORRUPTIONS = [
     ),
     Corruption(
         "a moved cutoff",
-        "update entity_stats.state set \"cutoff14d\" = \"cutoff14d\" - interval '1 day'",
+        'update entity_stats.state set "cutoff14d" = "cutoff14d" - interval \'1 day\'',
         {*WINDOWED, CORPORATIONS, ALLIANCES},
+    ),
+    Corruption(
+        "a cutoff ahead of time",
+        'update entity_stats.state set "cutoff14d" = "cutoff14d" + interval \'1 day\'',
+        {*WINDOWED, CORPORATIONS, ALLIANCES, "cutoffs_are_fresh"},
     ),
     Corruption("no status", "delete from entity_stats.state", {"cache_is_ready"}),
     Corruption(

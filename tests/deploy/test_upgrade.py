@@ -55,7 +55,7 @@ def test_in_place(source: Database, before: Path, state: str) -> None:
     source.execute("call entity_stats.backfill()")
     with source.connect(user=WRITER) as writer:
         for statement in STATES[state]:
-            (source if "call" in statement else writer).execute(statement)  # type: ignore[attr-defined]
+            (source if "call" in statement else writer).execute(statement)
 
     with writers(source, 4) as committed:
         more(committed)

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import psycopg
 import pytest
 from pglast import parse_plpgsql
 
@@ -46,7 +45,10 @@ TRANSACTIONS = [
     ["set constraints all immediate", INSERT.format(rows=3, seed=14, youngest="0", oldest="1 hour")],
     [INSERT.format(rows=3, seed=15, youngest="0", oldest="1 hour"), "insert into test.site values (1)"],
     [INSERT.format(rows=600, seed=16, youngest="0", oldest="300 days")],
-    [INSERT.format(rows=300, seed=18, youngest="0", oldest="1 hour"), INSERT.format(rows=300, seed=19, youngest="0", oldest="1 hour")],
+    [
+        INSERT.format(rows=300, seed=18, youngest="0", oldest="1 hour"),
+        INSERT.format(rows=300, seed=19, youngest="0", oldest="1 hour"),
+    ],
     ["""update public.killmails set "totalValue" = 7.125 where "killmailId" % 9 = 1"""],
     [
         """delete from public.killmails where "killmailTime" = (
@@ -156,7 +158,9 @@ def test_places_are_all_there() -> None:
 @pytest.mark.parametrize("place", PLACES, ids=str)
 def test_never_raises(world: Database, expected: int, place: Place) -> None:
     """Whatever fails at this place, the ingest commits, and the cache is exact afterwards, or stale."""
-    [(oid, definition)] = world.fetch("select p, pg_get_functiondef(p) from (select %s::regprocedure::oid) as f (p)", [place.function])
+    [(oid, definition)] = world.fetch(
+        "select p, pg_get_functiondef(p) from (select %s::regprocedure::oid) as f (p)", [place.function]
+    )
     source = world.value("select prosrc from pg_proc where oid = %s", [oid])
     fired = False
     for fault in FAULTS + (MORE_FAULTS if place == FIRST[place.function] else []):
@@ -177,7 +181,10 @@ def test_never_raises(world: Database, expected: int, place: Place) -> None:
         elif world.value("select public.is_stats_cache_populated()"):
             assert_exact(world)
         else:
-            assert "not captured" in world.value("select s.reason from entity_stats.status() as s") or "truncate" in place.function
+            assert (
+                "not captured" in world.value("select s.reason from entity_stats.status() as s")
+                or "truncate" in place.function
+            )
             world.execute("call entity_stats.backfill()")
         if not fired:
             break
@@ -187,7 +194,7 @@ def test_never_raises(world: Database, expected: int, place: Place) -> None:
 
 def _write(world: Database) -> int:
     """Run all transactions; return how many killmails there must be then."""
-    world.execute("delete from public.killmails where \"killmailId\" > 2000000")
+    world.execute('delete from public.killmails where "killmailId" > 2000000')
     fold_pending(world)
     leaf = world.value("select to_char(now() - interval '40 days', '\"killmails_\"YYYY_MM')")
     with world.connect(user=WRITER, autocommit=False) as writer:

@@ -550,9 +550,7 @@ def test_upgraded_by_logical_replication() -> None:
             old.execute("call entity_stats.backfill()")
             old.execute("create publication everything for all tables")
             old.execute("select pg_create_logical_replication_slot('upgrade', 'pgoutput')")
-            new.execute(
-                "truncate entity_stats.state, entity_stats.source, entity_stats.ledger cascade"
-            )
+            new.execute("truncate entity_stats.state, entity_stats.source, entity_stats.ledger cascade")
             # Everything of ours that the old one publishes, as a copied schema has it: empty.
             new.execute(
                 f"create subscription upgrade connection '{old.conninfo}' publication everything "

@@ -481,7 +481,9 @@ def test_a_commit_folds_its_own(ready: Database, writer: psycopg.Connection[Any]
     assert left == [50, 50, 50]
     writer.execute('delete from public.killmails where "killmailId" between 2000001 and 2000010')
     assert pending(ready) == 60
-    assert ("earlier killmails are pending", 10) in ready.fetch("select b.reason, b.killmails from entity_stats.backlog() as b")
+    assert ("earlier killmails are pending", 10) in ready.fetch(
+        "select b.reason, b.killmails from entity_stats.backlog() as b"
+    )
     assert_exact(ready)
 
 

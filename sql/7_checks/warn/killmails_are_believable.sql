@@ -24,4 +24,4 @@ select
     max(k."killmailTime") as "lastKillmailTime"
 from public.killmails as k
 where k."killmailTime" > now() + interval '1 minute' or k."killmailTime" = '-infinity'
-group by 1, k."killmailId";
+group by isfinite(k."killmailTime"), k."killmailId";
