@@ -152,6 +152,7 @@ create or replace function entity_stats.build_slice(in_period text, in_type text
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set row_security = off
 as $$
 declare
     staging boolean;

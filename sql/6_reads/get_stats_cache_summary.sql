@@ -60,4 +60,4 @@ end;
 revoke execute on function public.get_stats_cache_summary() from public;
 
 comment on function public.get_stats_cache_summary() is
-'Entities per type, size on disk, status (empty, backfilling, ready, stale), the time each window was last aged to (null before the first backfill), pending facts, time and failed claims of the last verification (null: none). Counts the cache: for monitoring, not for every page.';
+'Entities per type, size on disk, status (empty, backfilling, ready, stale), the time each window was last aged to (null before the first backfill), pending facts, time and failed claims of the last verification (null: none). Counts the cache: not for every page.';
