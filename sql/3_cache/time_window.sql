@@ -27,11 +27,3 @@ comment on view entity_stats.time_window is 'Periods of the cache: all-time and 
 comment on column entity_stats.time_window.bit is 'Place of the period in the bit mask of entity_stats.delta.periods.';
 comment on column entity_stats.time_window.days is 'Length in days; null for all-time.';
 comment on column entity_stats.time_window.cutoff is 'Killmails at or after it count in the period.';
-
-create or replace function entity_stats.cutoff_at(as_of timestamptz, days integer)
-returns timestamptz
-language sql immutable
-return as_of - days * interval '24 hours';
-
-comment on function entity_stats.cutoff_at(timestamptz, integer) is
-'as_of minus that many days of 24 hours: a calendar day would depend on the session''s time zone.';

@@ -109,7 +109,7 @@ def promoted(world: World) -> Iterator[Database]:
             subprocess.run(["chown", "-R", str(copy.owner.pw_uid), copy.data], check=True)
         copy.start()
         database = Database(copy, "torture")
-        database.execute("select pg_promote()")
+        database.execute("select pg_promote(wait => false)")
         until(database, "select not pg_is_in_recovery()")
         world.tally.add("fault", "standby promoted")
         yield database

@@ -11,7 +11,8 @@ from tests.torture.world import World
 
 
 def test_a_site_that_is_tortured_for_a_moment(capsys: pytest.CaptureFixture[str]) -> None:
-    failed = main(["--minutes=0", "--round=12", "--clients=4", "--seed=1"])
+    # Transition tables spill under a temp_file_limit before a trigger of ours is called: docs/exactness.md.
+    failed = main(["--minutes=0", "--round=12", "--clients=4", "--seed=1", "--without=temporary files"])
     printed = capsys.readouterr().out
     with capsys.disabled():
         print(f"\n{printed}")

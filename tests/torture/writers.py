@@ -319,6 +319,8 @@ class Writer(Actor):
             return "the partition was changed"
         if state == "42703" and '"solo"' in message:
             return "the column was gone"
+        if state == "0A000" and "COPY FROM not supported with row-level security" in message:
+            return "the site's policy"
         if state == "0A000" and "cached plan must not change result type" in message:
             return "the table was changed"
         return ""
