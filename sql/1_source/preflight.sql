@@ -2,6 +2,7 @@
 -- killmails that the cache could not read. Two deployments follow one another.
 do $$
 declare
+    operators constant oid := to_regrole('entity_stats_operator'); -- what they own is ours, also when the schema was dropped
     foreign_objects text;
 begin
     perform pg_advisory_xact_lock(hashtext('entity_stats.deploy'));
@@ -24,6 +25,7 @@ begin
             where
                 c.relnamespace = 'public'::regnamespace
                 and c.relname in ('entity_stats_cache', 'character_stats', 'corporation_stats', 'alliance_stats')
+                and c.relowner is distinct from operators
             union all
             select 'function ' || p.oid::regprocedure
             from pg_catalog.pg_proc as p
@@ -44,12 +46,15 @@ begin
                     'is_stats_cache_populated',
                     'get_stats_cache_summary'
                 )
+                and p.proowner is distinct from operators
             union all
             select format('trigger %I on %s', t.tgname, t.tgrelid::regclass)
             from pg_catalog.pg_trigger as t
+            inner join pg_catalog.pg_proc as p on t.tgfoid = p.oid
             where
                 t.tgname like 'trigger\_update\_entity\_stats\_on\_%'
                 and not t.tgisinternal
+                and p.proowner is distinct from operators
         ) as found;
     end if;
 

@@ -136,7 +136,7 @@ def judge(database: Database, findings: list[str], healed: list[str], label: str
         deploy(database, findings)
         call(database, "call entity_stats.backfill()", findings)
     _exact(database, findings, label)
-    if rebuilding:
+    if rebuilding and status == "ready":
         call(database, "call entity_stats.backfill()", findings)
         _exact(database, findings, f"{label}after the rebuild: ")
 
