@@ -30,10 +30,10 @@ FUNCTIONS = [
     "entity_stats.last_time(text,bigint,boolean,timestamp)",
 ]
 
-#: What handlers tell apart: errors of any kind, a cancelled statement, and a column of killmails that is gone.
-FAULTS = ["23514", "57014", "42703"]
-#: For one statement of each function: a privilege revoked, a lock held, no replica identity, a value out of range, no memory.
-MORE_FAULTS = ["42501", "55P03", "55000", "22003", "53200"]
+#: Errors of any kind, and a cancelled statement, which handlers must name.
+FAULTS = ["23514", "57014"]
+#: For one statement of each function: a column gone, a privilege revoked, a lock held, no replica identity, out of range, no memory.
+MORE_FAULTS = ["42703", "42501", "55P03", "55000", "22003", "53200"]
 
 INSERT = "insert into public.killmails select * from test.killmails({rows}, {seed}, '{youngest}', '{oldest}')"
 

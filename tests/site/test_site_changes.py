@@ -44,8 +44,9 @@ def assert_stale(database: Database, *said: str) -> None:
     assert (found, reason is not None) == ("stale", True)
     for text in said:
         assert text in str(reason)
-    # Of a partition that is not guarded yet, only its owner sees that there are killmails in it.
-    assert database.value("select public.is_stats_cache_populated()") == ("look_at_source()" in str(reason))
+    # Pages hear of what was noted; what was not yet, the next look notes.
+    if database.value("select exists (select from entity_stats.invalidation)"):
+        assert not database.value("select public.is_stats_cache_populated()")
 
 
 def biggest(database: Database) -> str:

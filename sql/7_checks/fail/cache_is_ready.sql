@@ -10,4 +10,4 @@ select
     s.reason,
     s."startedAt"
 from entity_stats.status() as s
-where not public.is_stats_cache_populated();
+where s.status <> 'ready';
