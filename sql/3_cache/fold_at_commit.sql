@@ -106,16 +106,11 @@ declare
     why text;
     failed_at timestamptz;
 begin
-    if new.turn is not null then
-        if pg_trigger_depth() > 1 then
-            raise exception using errcode = put_off;
-        end if;
-        return null;
-    end if;
-
     begin
         if pg_trigger_depth() > 1 then
             raise exception using errcode = put_off;
+        elsif new.turn is not null then
+            return null;
         elsif current_setting('max_prepared_transactions') <> '0' and current_query() ~* '\mprepare\M(\s|/\*.*?\*/|--[^\n]*\n)+transaction\M' then
             why := 'prepared transaction'; -- would hold its row locks until somebody finishes it
         else
@@ -128,7 +123,9 @@ begin
         return null;
     exception
         when sqlstate 'ES001' or sqlstate 'ES002' then
-            null;
+            if new.turn is not null then
+                raise; -- to whom has asked
+            end if;
         when others or query_canceled then
             why := format('%s: %s', sqlstate, sqlerrm);
             failed_at := clock_timestamp();
