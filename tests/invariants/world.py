@@ -107,6 +107,9 @@ create table test.cutoff as select w.period, w.cutoff from entity_stats.time_win
 grant select on test.cutoff to {WRITER};
 """
 
+#: A site whose deploying role may not create event triggers.
+WITHOUT_EVENT_TRIGGERS = "drop event trigger entity_stats_ddl; drop event trigger entity_stats_drop"
+
 #: Seconds that a test waits for something that must happen; long, because only a failing test waits so long.
 PATIENCE = 60
 

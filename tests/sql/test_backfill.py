@@ -10,7 +10,17 @@ import pytest
 
 from tests.database import SQL, WRITER, Database
 from tests.invariants.storm import LEVELS, Storm
-from tests.invariants.world import CUTOFFS, MISFILED, assert_exact, deadlocks, killed, pending, until, until_blocked
+from tests.invariants.world import (
+    CUTOFFS,
+    MISFILED,
+    WITHOUT_EVENT_TRIGGERS,
+    assert_exact,
+    deadlocks,
+    killed,
+    pending,
+    until,
+    until_blocked,
+)
 
 SHAPES = pytest.mark.parametrize("shape", ["partitioned", "plain", "sub-partitioned"], indirect=True)
 
@@ -332,7 +342,7 @@ def test_captured_while_the_cache_opens(deployed: Database) -> None:
     with deployed.connect(autocommit=False) as writer, deployed.connect() as finisher, ThreadPoolExecutor() as pool:
         writer.execute("set local entity_stats.fold = 'deferred'")
         writer.execute(KILL, [1, "1 minute", 50, 51])
-        finisher.execute("select entity_stats.load_staged()")
+        finisher.execute("select entity_stats.finish_loading()")
         writer.execute("lock table entity_stats.state in share mode")
         finish = pool.submit(finisher.execute, "select entity_stats.open_cache()")
         until_blocked(deployed, finisher)
@@ -381,6 +391,7 @@ def test_truncated_while_it_finishes(deployed: Database) -> None:
 @pytest.mark.parametrize("surgery", ["detach", "attach", "replace"])
 def test_partitions_change_in_between(deployed: Database, surgery: str, when: str) -> None:
     """Killmails that come or go with their partition leave no fact: the build starts anew instead of being wrong."""
+    deployed.execute(WITHOUT_EVENT_TRIGGERS)
     node = leaf(deployed)
     [(parent, bound)] = deployed.fetch(
         "select i.inhparent::regclass::text, pg_get_expr(c.relpartbound, c.oid)"

@@ -536,7 +536,7 @@ def test_truncate_of_all(ready: Database, writer: psycopg.Connection[Any]) -> No
 
     writer.execute("truncate public.killmails")
     [(status, reason)] = ready.fetch("select s.status, s.reason from entity_stats.status() as s")
-    assert status == "empty"
+    assert status == "stale"
     assert "TRUNCATE of public.killmails" in reason
     assert not ready.value("select public.is_stats_cache_populated()")
 
