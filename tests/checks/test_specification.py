@@ -90,8 +90,9 @@ def test_maintenance(spec_ready: Database) -> None:
         spec_ready.execute(statement)
     [drop] = statements(ast.DropStmt)
     spec_ready.execute(drop)
-    assert set(offences(spec_ready)) == {"killmails_are_guarded"}
+    assert set(offences(spec_ready)) == {"cache_is_ready", "killmails_are_guarded"}
     spec_ready.load(SQL / "deploy.sql")
+    spec_ready.execute("call entity_stats.backfill()")  # only a recount knows what has slipped by
     assert offences(spec_ready) == {}
 
 
