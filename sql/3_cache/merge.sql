@@ -17,12 +17,10 @@ begin
     select array_agg(b.periods) into bands
     from (
         select
-            case
-                when f."killmailTime" >= s."cutoff14d" then 15
-                when f."killmailTime" >= s."cutoff30d" then 7
-                when f."killmailTime" >= s."cutoff90d" then 3
-                else 1
-            end as periods
+            1
+            + (f."killmailTime" >= s."cutoff90d")::integer * 2
+            + (f."killmailTime" >= s."cutoff30d")::integer * 4
+            + (f."killmailTime" >= s."cutoff14d")::integer * 8 as periods
         from unnest(facts) as f
         cross join entity_stats.state as s
         union
@@ -42,22 +40,18 @@ begin
     end if;
 
     for band in
-        select b.periods, r.from_time, r.to_time
+        select
+            b.periods,
+            coalesce(max(w.cutoff) filter (where b.periods & w.bit <> 0), '-infinity') as from_time,
+            min(w.cutoff) filter (where b.periods & w.bit = 0) as to_time
         from unnest(bands) as b (periods)
-        cross join entity_stats.state as s
-        left join
-            lateral (
-                values
-                (15, s."cutoff14d", null::timestamptz),
-                (7, s."cutoff30d", s."cutoff14d"),
-                (3, s."cutoff90d", s."cutoff30d"),
-                (1, '-infinity', s."cutoff90d")
-            ) as r (periods, from_time, to_time)
-            on b.periods = r.periods
+        cross join entity_stats.time_window as w
+        where w.days is not null
+        group by b.periods
     loop
-        -- Of deltas each says itself where it counts: no fact is in a band that has no range.
+        -- Of deltas each says itself where it counts: no fact is within the range of periods that it does not have.
         written := written + entity_stats.add(
-            case when band.from_time is null then '{}' else facts end, deltas, band.periods, band.from_time, band.to_time
+            case when band.periods & 1 = 0 then '{}' else facts end, deltas, band.periods, band.from_time, band.to_time
         );
     end loop;
 

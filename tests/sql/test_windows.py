@@ -90,6 +90,31 @@ def test_uneven_steps(past: Database) -> None:
     assert_exact(past)
 
 
+@pytest.mark.parametrize("period", ["90d", "30d", "14d"])
+def test_one_window_alone(past: Database, period: str) -> None:
+    """A window that was aged far beyond the shorter ones: killmails count in each by its own cutoff, a few or many."""
+    past.execute("call entity_stats.age_window(%s, now())", [period])
+    for draw, killmails in enumerate([1, 40]):
+        past.execute(
+            """
+            insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId", "topAttackerCharacterId", "totalValue")
+            select 7000 + 100 * %(draw)s + n, now() - 320 * n * interval '1 day' / %(killmails)s, 700, 701, n
+            from generate_series(0, %(killmails)s - 1) as n
+            """,
+            {"draw": draw, "killmails": killmails},
+        )
+        past.execute(
+            """
+            insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId", "topAttackerCharacterId", "totalValue")
+            select 8000 + %s, now() - interval '100 days', 701, 700, 3
+            """,
+            [draw],
+        )
+    assert pending(past) == 0
+    assert past.fetch("select * from entity_stats.differences()") == []
+    assert past.oracle() == []
+
+
 def test_on_the_cutoff(ready: Database) -> None:
     """A killmail exactly on a cutoff is in the window, one a microsecond before is not: on arrival and by ageing."""
     for number, (period, at) in enumerate([("14d", 1), ("30d", 2), ("90d", 3)]):
