@@ -148,7 +148,9 @@ class Site(RuleBasedStateMachine):
             left = self.site.fetch(
                 "select distinct l.reason from entity_stats.ledger as l where l.xid = %s and not l.folded", [xid]
             )
-            assert left in ([], [("earlier killmails are pending",)] if before else []), "it has left something of its own"
+            assert left in ([], [("earlier killmails are pending",)] if before else []), (
+                "it has left something of its own"
+            )
 
     @rule(write=writes, commit=st.booleans())
     def statement(self, write: tuple[str, int, int], commit: bool) -> None:
