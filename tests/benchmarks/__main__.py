@@ -16,8 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from demo.server import EmbeddedServer
-from tests.benchmarks import cleanup, filling, measure, report
+from tests.benchmarks import cleanup, filling, measure, reads, report, worlds
 from tests.benchmarks.worlds import YEARS, Bench, assert_exact
 from tests.database import Database
 
@@ -29,7 +28,7 @@ SMALL = ("ours", "ours, one session")
 def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: int, durable: bool) -> dict[str, Any]:
     """Measure everything once; sizes in killmails, seconds per pgbench run. Raises if the cache is not exact."""
     begun, load = report.moment()
-    with EmbeddedServer(durable=durable, settings=report.SETTINGS) as server:
+    with worlds.server(report.SETTINGS, durable=durable) as server:
         figures: list[measure.Figure] = []
 
         def note(step: str, more: Iterable[measure.Figure] = ()) -> None:
@@ -50,13 +49,15 @@ def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: i
         note("materialized views", filling.materialized_views(small))
         databases = bench.variants(Database(server, "ours"), Database(server, "baseline"))
         note("write path", measure.write_path(databases, feed, rounds, seconds, clients))
-        note("price updates", measure.prices(databases, min(10_000, rows // 2)))
+        note("price updates", measure.prices(databases, min(10_000, rows // 2), rounds))
+        note("reads", reads.beside_the_raw_lookup(databases["ours"], seconds))
+        note("nightly checks", measure.nightly_checks(databases["ours"], rows))
         note("one beside many", measure.one_beside_many(databases, min(100_000, feed)))
         note("bulk load", measure.bulk(databases, bulk))
-        note("inserts beside pending facts", measure.beside_pending(databases, bulk, rounds, seconds))
+        note("inserts beside pending facts", measure.beside_pending(bench, databases["ours"], bulk, seconds))
         assert_exact(databases["ours"])
-        note("compared with the oracle")
-        version = databases["ours"].value("select version()")
+        note("compared with the oracle", [measure.lines_of_sql()])
+        version = worlds.described(databases["ours"])
         for database in databases.values():
             database.close()
     return {

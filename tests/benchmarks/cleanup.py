@@ -16,7 +16,7 @@ from functools import partial
 import psycopg
 
 from demo.server import EmbeddedServer
-from tests.benchmarks import measure, report
+from tests.benchmarks import measure, report, worlds
 from tests.benchmarks.measure import Figure, seconds
 from tests.benchmarks.worlds import FEED, HERE, Bench, assert_exact
 from tests.database import SQL, Database
@@ -151,7 +151,7 @@ def main(arguments: list[str]) -> int:
     """Build, measure, print; returns the exit status."""
     rows = int(arguments[0]) if arguments else 1_000_000
     load = os.getloadavg()[0]
-    with EmbeddedServer(settings=report.SETTINGS) as server:
+    with worlds.server(report.SETTINGS) as server:
         figures = cleanup(Bench(server, rows, 100), 3, rows)
     results = {
         "machine": {"load before and after": f"{load:.1f} and {os.getloadavg()[0]:.1f}"},

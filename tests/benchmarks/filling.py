@@ -21,8 +21,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from demo.server import EmbeddedServer
-from tests.benchmarks import report
+from tests.benchmarks import report, worlds
 from tests.benchmarks.measure import Figure, felt, percentile99, seconds, wal
 from tests.benchmarks.worlds import HERE, YEARS, Bench, assert_exact
 from tests.database import SQL, Database
@@ -223,7 +222,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, default=report.DOCS, help="folder of performance.md and benchmarks/")
     given = parser.parse_args(arguments)
     begun = report.moment()
-    with EmbeddedServer(settings=report.SETTINGS) as server:
+    with worlds.server(report.SETTINGS) as server:
         bench = Bench(server, given.killmails, 100)
         figures = backfill(bench, 1, ("four-phases", "ours"))
         with closing(Database(server, "ours")) as database:

@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.database import Database
+from tests.benchmarks.worlds import Bench
+from tests.database import SQL, Database
 
 COLUMNS = (
     '"solarSystemId", "victimCharacterId", "victimCorporationId", "victimAllianceId", "victimShipTypeId", '
@@ -216,46 +217,77 @@ def one_beside_many(databases: Mapping[str, Database], rows: int) -> list[Figure
     return [figure]
 
 
-def prices(databases: Mapping[str, Database], transactions: int) -> list[Figure]:
+def prices(databases: Mapping[str, Database], transactions: int, rounds: int) -> list[Figure]:
     """Price updates, each a transaction."""
     figure = Figure(f"{transactions:,} price updates, a transaction each", "s")
     update = (
         'update public.killmails set "totalValue" = "totalValue" + 1000 where "killmailId" = %s and "killmailTime" = %s'
     )
-
-    def run(database: Database, keys: list[tuple[object, ...]]) -> None:
-        with database.connect() as session:
-            for key in keys:
-                session.execute(update, key)
-
-    for name in ("floor", "ours"):
-        ids = databases[name].fetch(
+    names = ["floor", "ours"]
+    sessions = {name: databases[name].connect() for name in names}
+    keys = {
+        name: databases[name].fetch(
             'select "killmailId", "killmailTime" from public.killmails order by "killmailTime" desc limit %s',
             [transactions],
         )
-        figure.values[name] = [seconds(partial(run, databases[name], ids))]
+        for name in names
+    }
+
+    def run(name: str, some: list[tuple[Any, ...]]) -> None:
+        for key in some:
+            sessions[name].execute(update, key)
+
+    for name in names:
+        run(name, keys[name][:100])  # plans are made
+    for _ in range(rounds):
+        for name in random.sample(names, len(names)):
+            figure.values.setdefault(name, []).append(seconds(partial(run, name, keys[name])))
+    for session in sessions.values():
+        session.close()
+    figure.values = {name: figure.values[name] for name in names}
     return [figure]
 
 
-def beside_pending(databases: Mapping[str, Database], rows: int, rounds: int, seconds: float) -> list[Figure]:
-    """Single inserts of one client before and while many facts are pending, each of which takes a pending one along."""
+def nightly_checks(database: Database, rows: int) -> list[Figure]:
+    """All claims that the nightly cleanup proves, by psql and sql/check.sql, with the server's settings for JIT and work_mem."""
+    figure = Figure(f"all nightly checks, {rows:,} killmails", "s")
+
+    def check() -> None:
+        result = database.psql("-f", SQL / "check.sql")
+        if result.returncode:
+            raise RuntimeError(f"{result.stdout}{result.stderr}")
+
+    figure.values["ours"] = [seconds(check)]
+    return [figure]
+
+
+def beside_pending(bench: Bench, ours: Database, rows: int, seconds: float, rounds: int = 5) -> list[Figure]:
+    """Single inserts of one client where many facts are pending and where none are, on two copies of one database."""
     figure = Figure(f"single-row insert, 1 client, {rows:,} facts pending: median", "ms")
-    ours = databases["ours"]
-    feed = ours.value("select count(*) from bench.feed")
-    take = min(rows, feed)
+    ours.close()
+    databases = {"nothing pending": bench.clone("nothing_pending", template=ours.name), "ours": ours}
+    take = min(rows, bench.feed)
+    with ours.connect() as session:
+        session.execute("set entity_stats.fold = 'deferred'")
+        session.execute(f"{INSERT} cross join generate_series(1, %s) where n <= %s", [max(1, rows // take), take])
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "one.sql"
-        script.write_text(insert(1, feed))
-        pgbench(ours, script, 1, seconds)  # warms up
-        figure.values["nothing pending"] = [pgbench(ours, script, 1, seconds).median for _ in range(rounds)]
-        with ours.connect() as session:
-            session.execute("set entity_stats.fold = 'deferred'")
-            session.execute(
-                f"{INSERT} cross join generate_series(1, %s) where n <= %s",
-                [max(1, rows // take), take],
-            )
-        figure.values["ours"] = [pgbench(ours, script, 1, seconds).median for _ in range(rounds)]
+        script.write_text(insert(1, bench.feed))
+        for turn in range(rounds + 1):
+            for name in random.sample(list(databases), len(databases)):
+                median = pgbench(databases[name], script, 1, seconds).median
+                if turn:  # the first round warms up
+                    figure.values.setdefault(name, []).append(median)
+    databases["nothing pending"].close()
+    figure.values = {name: figure.values[name] for name in databases}
     return [figure]
+
+
+def lines_of_sql() -> Figure:
+    """How much there is to read between a killmail and the cache."""
+    files = [file for folder in ("2_capture", "3_cache") for file in (SQL / folder).glob("*.sql")]
+    lines = sum(len(file.read_text().splitlines()) for file in files)
+    return Figure("lines of SQL from capture to cache", "lines", {"ours": [lines]})
 
 
 def felt(database: Database, rate: float, work: Callable[[], object]) -> tuple[list[float], float]:

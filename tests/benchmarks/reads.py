@@ -11,6 +11,7 @@ import argparse
 import datetime
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -22,7 +23,9 @@ from pathlib import Path
 import psycopg
 
 from demo.server import EmbeddedServer
-from tests.benchmarks.measure import percentile99
+from tests.benchmarks import worlds
+from tests.benchmarks.measure import Figure, percentile99, pgbench
+from tests.database import Database
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 #: Readers, what they read per second (12,000 and 60,000 a minute), and killmails that arrive meanwhile, per second.
@@ -172,6 +175,22 @@ def _median(times: list[int], raw: list[int]) -> tuple[str, str]:
     return f"{median / 1000:.3f} ms", f"{median / statistics.median(raw):.2f}"
 
 
+def beside_the_raw_lookup(database: Database, seconds: float, rounds: int = 5) -> list[Figure]:
+    """What the API's lookup of one entity adds to the bare lookup."""
+    figure = Figure("read of one entity, 1 reader: median", "ms")
+    names = {"raw lookup by primary key": "raw lookup", "get_entity_stats_from_cache": "ours"}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(rounds + 1):
+            for name in random.sample(list(names), len(names)):
+                script = Path(folder) / f"{names[name]}.sql"
+                script.write_text(READS[name][1])
+                median = pgbench(database, script, 1, seconds).median
+                if turn:  # the first round warms up
+                    figure.values.setdefault(names[name], []).append(median)
+    figure.values = {name: figure.values[name] for name in names.values()}
+    return [figure]
+
+
 def main(arguments: list[str]) -> int:
     """Build, measure, print; returns the exit status."""
     parser = argparse.ArgumentParser(prog="tests.benchmarks.reads", description=__doc__)
@@ -181,7 +200,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     load = os.getloadavg()[0]
     settings = {"shared_buffers": "1GB", "maintenance_work_mem": "512MB", "autovacuum_naptime": "10s"}
-    with EmbeddedServer(durable=False, settings=settings) as server, tempfile.TemporaryDirectory() as name:
+    with worlds.server(settings, durable=False) as server, tempfile.TemporaryDirectory() as name:
         build(server, given.killmails)
         with psycopg.connect(server.conninfo()) as session:
             [version, entities, size] = session.execute(

@@ -58,48 +58,58 @@ def table(results: dict[str, Any]) -> str:
 
 @dataclass
 class Target:
-    """What must hold of ours in the figure that begins so, at most or at least: its ratio to another variant, or itself."""
+    """What must hold of ours in the figure that begins so, at most or at least, and what is aimed at: its ratio to another variant, or itself."""
 
     figure: str
     against: str | None
     most: float | None = None
     least: float | None = None
+    aim: float | None = None
 
 
 TARGETS = (
-    Target("single-row insert, 1 client: median", "floor", most=1.4),
-    Target("single-row insert, 8 clients", "floor", least=0.55),
-    Target("3 x 20 rows per transaction, 8 clients", "floor", least=0.12),
+    Target("single-row insert, 1 client: median", "row-trigger", most=1, aim=0.85),
+    Target("single-row insert, 1 client: WAL per killmail", "statement-trigger", most=1.2, aim=1),
+    Target("single-row insert, 8 clients", "row-trigger", least=1.1, aim=1.4),
+    Target("single-row insert, 8 clients", "statement-trigger", least=0.8, aim=1),
+    Target("100-row insert, 8 clients", "statement-trigger", least=1.1, aim=1.3),
+    Target("3 x 20 rows per transaction, 8 clients", "floor", least=0.22, aim=0.3),
     Target("3 x 20 rows per transaction, 8 clients", "statement-trigger", least=3),
-    Target("100-row insert, 8 clients", "floor", least=0.08),
-    Target("100-row insert, 8 clients", "statement-trigger", least=1),
     Target("3 x 20 rows, 8 clients, deferred fold", "floor", least=0.25),
     Target("100-row insert, 8 clients, deferred fold", "floor", least=0.25),
     Target("one statement of ", "floor", most=6),
-    Target("10,000 price updates", "floor", most=1.5),
+    Target("10,000 price updates", "floor", most=2.2, aim=1.8),
     Target("slowest insert while ", None, most=200),
-    Target("single-row insert, 1 client, ", "nothing pending", most=1.2),
-    Target("backfill of ", "four-phases", most=1 / 3),
+    Target("single-row insert, 1 client, ", "nothing pending", most=1.2, aim=1),
+    Target("backfill of 5,000,000 killmails", "four-phases", most=1 / 3, aim=1 / 5),
+    Target("backfill of 20,000,000 killmails", "four-phases", most=1 / 3, aim=1 / 5),
     Target("backfill of 90,000,000 killmails, projected", None, most=45),
-    Target("single-row insert, 50/s, during the backfill: p99", "four-phases", most=1),
-    Target("one night's cleanup", "nightly recalculation", most=1 / 20),
+    Target("single-row insert, 50/s, during the backfill: p99", "four-phases", most=1.2, aim=1),
+    Target("one night's cleanup", "nightly recalculation", most=1 / 15, aim=1 / 30),
+    Target("all nightly checks, ", None, most=60, aim=15),
+    Target("read of one entity", "raw lookup", most=1.4, aim=1.3),
     Target("cache per entity after a simulated week", "specification", most=1.1),
+    Target("failed transactions", None, most=0),
+    Target("deadlocks in all of the above", None, most=0),
 )
 
 
 def targets(results: dict[str, Any]) -> str:
     """What the project promises itself, as a Markdown table: medians, their ratios, and whether it holds."""
-    lines = ["| what | ours against, or its unit | must be | is | |", "|---|---|---|---|---|"]
+    lines = ["| what | ours against, or its unit | must be | aim | is | |", "|---|---|---|---|---|---|"]
+    failed = sum(row["variants"]["ours"]["failed"] for row in results["figures"] if "ours" in row["variants"])
+    counted = {"what": "failed transactions", "unit": "", "variants": {"ours": {"median": failed}}}
     for target in TARGETS:
-        for row in results["figures"]:
+        for row in (*results["figures"], counted):
             variants = row["variants"]
             against = next((name for name in variants if target.against and name.startswith(target.against)), None)
             if row["what"].startswith(target.figure) and "ours" in variants and (against or not target.against):
                 ratio = variants["ours"]["median"] / (variants[against]["median"] if against else 1)
-                met = ratio <= target.most if target.most else ratio >= (target.least or 0)
-                bound = f"at most {target.most:.3g}" if target.most else f"at least {target.least:.3g}"
+                met = ratio <= target.most if target.most is not None else ratio >= (target.least or 0)
+                bound = f"at most {target.most:.3g}" if target.most is not None else f"at least {target.least:.3g}"
+                aim = "" if target.aim is None else f"{target.aim:.3g}"
                 lines.append(
-                    f"| {row['what']} | {against or row['unit']} | {bound} | {ratio:.3g} | {'met' if met else '**missed**'} |"
+                    f"| {row['what']} | {against or row['unit']} | {bound} | {aim} | {ratio:.3g} | {'met' if met else '**missed**'} |"
                 )
                 break
     return "\n".join(lines) + "\n"

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from demo.server import EmbeddedServer
-from tests.benchmarks import filling, report
+from tests.benchmarks import filling, report, worlds
 from tests.benchmarks.measure import Figure, insert, pgbench
 from tests.benchmarks.worlds import Bench, assert_exact
 
@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--output", type=Path, default=report.DOCS, help="folder of performance.md and benchmarks/")
     given = parser.parse_args(arguments)
     begun = report.moment()
-    with EmbeddedServer(settings=report.SETTINGS) as server:
+    with worlds.server(report.SETTINGS) as server:
         figures = soak(server, given.rows, given.seconds)
     report.add(figures, given.output, "soak", begun, f"beside {given.rows:,} killmails of the past, fsync on")
     return 0

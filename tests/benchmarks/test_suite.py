@@ -23,7 +23,8 @@ def test_the_suite_runs_and_reports(tmp_path: Path) -> None:
         for variant in figure["variants"].values()
     )
     page = (tmp_path / "performance.md").read_text()
-    assert "| backfill of 2,000 killmails | four-phases | at most 0.333 |" in page
+    assert "| single-row insert, 1 client: median | row-trigger | at most 1 | 0.85 |" in page
+    assert "| failed transactions |  | at most 0 |  | 0 | met |" in page
     assert "| single-row insert, 1 client | ours |" in page
     soak.main(["1", "--rows=2000", f"--output={tmp_path}"])
     filling.main(["3000", f"--output={tmp_path}"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +28,29 @@ select row_number() over () as n, k.*
 from sample.killmails({rows}, now() - interval '6 hours', now(), 1, 7000000000) as k;
 alter table bench.feed add primary key (n);
 """
+
+
+#: Where packages put servers of their own.
+INSTALLED = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin")
+
+
+def server(settings: Mapping[str, str], *, durable: bool = True) -> EmbeddedServer:
+    """A server to measure on: PG or PG_BIN decides, else it is the newest one installed with JIT, which sites have; the wheel has none."""
+    installed = [folder for pattern in INSTALLED for folder in Path("/").glob(pattern)]
+    compiling = [f for f in installed if (f / "pgbench").exists() and (f.parent / "lib" / "llvmjit.so").exists()]
+    newest = max(compiling, key=lambda f: int(re.sub(r"\D", "", f.parent.name)), default=None)
+    chosen = {"PG", "PG_BIN"} & os.environ.keys()
+    return EmbeddedServer(binaries=None if chosen else newest, settings=settings, durable=durable)
+
+
+def described(database: Database) -> str:
+    """The server's version, and whether it compiles queries just in time."""
+    return str(
+        database.value(
+            "select version() || ', JIT '"
+            " || case when not pg_jit_available() then 'not installed' else current_setting('jit') end"
+        )
+    )
 
 
 class Bench:
