@@ -108,19 +108,18 @@ def test_says_what_it_does(deployed: Database) -> None:
 @pytest.mark.parametrize("levels", [("read committed",), LEVELS], ids=["read committed", "all levels"])
 def test_amid_writers(deployed: Database, levels: tuple[str, ...]) -> None:
     """Killmails come, move, change and go all the while; a small partition is emptied between two phases."""
-    [first, *others] = [row[0] for row in deployed.fetch("select unnest(entity_stats.leaves())::regclass::text")]
+    leaves = deployed.value("select cardinality(entity_stats.leaves())")
     with Storm(deployed, levels=levels, deferred=True) as storm, deployed.connect() as session:
         session.execute("call entity_stats.backfill_begin()")
         for number, (period, kind) in enumerate(PHASES):
             storm.blow(3)
             session.execute("call entity_stats.backfill_phase(%s, %s)", [period, kind])
-            if number == 5 and others:
+            if number == 5 and leaves > 1:
                 with deployed.connect(user=WRITER) as emptier:
                     emptier.execute(f"truncate {leaf(deployed)}".encode())
         storm.blow(10)
         session.execute("call entity_stats.backfill_finish()")
         storm.blow(10)
-    assert first
     assert_exact(deployed)
     assert deadlocks(deployed) == 0
 
