@@ -28,6 +28,7 @@ begin
         raise notice 'Window % begins at % already', period, cutoff;
         return;
     end if;
+    perform entity_stats.require_source();
 
     loop
         steps := entity_stats.move_window(period, target);

@@ -17,7 +17,6 @@ declare
     forward boolean;
     facts entity_stats.fact [];
 begin
-    perform entity_stats.require_source();
     perform entity_stats.lock_patiently('public.killmails', 'access share');
     select w.cutoff into old_cutoff from entity_stats.time_window as w where w.period = in_period and w.days is not null;
 
