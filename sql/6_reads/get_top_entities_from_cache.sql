@@ -42,6 +42,8 @@ declare
     bit constant integer := entity_stats.period_bit(entity_type, period);
     enough constant bigint := greatest(coalesce(min_kills, case metric when 'efficiency' then entity_stats.efficient_kills() end), 1);
     mark entity_stats.mark;
+    everybody boolean;
+    least numeric;
     best entity_stats.stats [];
     last_one entity_stats.stats;
 begin
@@ -58,29 +60,32 @@ begin
     where m."entityType" = entity_type and m.periods = bit and m.complete;
 
     if found then
+        -- Whoever is not on the list is below every mark; but all that have enough kills are on it, if those are as many as the mark's.
+        everybody := mark.kills <= enough;
+        least := case
+            when everybody then 0 when metric = 'kills' then mark.kills when metric = 'isk' then mark.isk
+            when metric = 'solo' then mark.solo else mark.efficiency
+        end;
+
         select array_agg(b.stats order by b.figure desc, (b.stats).kills desc, (b.stats)."entityId")
         into best
         from (
             select s as stats, f.figure
             from entity_stats.leaders(mark.list, entity_type, bit, scope) as s
             cross join lateral entity_stats.figure(s, metric) as f
-            where s.kills >= enough and (f.figure > 0 or metric = 'efficiency')
+            where f.figure >= least and s.kills >= enough and (f.figure > 0 or metric = 'efficiency')
             order by f.figure desc, s.kills desc, s."entityId"
             limit max_entities
         ) as b;
         last_one := best[max_entities];
 
-        -- Whoever is not on the list is below every mark: below the last of these, or there is nobody else.
+        -- They are enough, or there is nobody else. By efficiency others may have fewer kills than the list asks for.
         if
-            mark.kills <= enough
-            or (metric = 'kills' and last_one.kills >= mark.kills)
-            or (metric = 'isk' and (mark.isk <= 0.01 or last_one."iskDestroyed" >= mark.isk))
-            or (metric = 'solo' and (mark.solo <= 1 or last_one."soloKills" >= mark.solo))
-            or (
-                metric = 'efficiency' and mark."efficientKills" <= enough
-                and (mark.efficiency = 0 or last_one.efficiency >= mark.efficiency)
+            (everybody or cardinality(best) >= max_entities or least <= case metric when 'isk' then 0.01 when 'efficiency' then 0 else 1 end)
+            and (
+                everybody or metric <> 'efficiency' or mark."efficientKills" <= enough
+                or (last_one.efficiency = 100 and last_one.kills >= mark."efficientKills")
             )
-            or (metric = 'efficiency' and last_one.efficiency = 100 and last_one.kills >= mark."efficientKills")
         then
             return query select b.* from unnest(best) as b;
             return;
