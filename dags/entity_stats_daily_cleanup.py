@@ -1,10 +1,10 @@
 """Ages the windows every night at 02:00 UTC, and proves that the cache is exact.
 
 What has become older than 14, 30 and 90 days leaves its window, in small steps while killmails arrive; missed nights
-are caught up. New partitions get their triggers, pending facts are folded, leaderboards get new lists. Then every claim
-is checked; what a check finds wrong is repaired, within a limit, and **the run fails all the same**: somebody should
-know. While the cache is not ready the run ends skipped at `gate`, without alert. Run it by hand whenever you like; run
-again after being killed, it goes on.
+are caught up. New partitions get their triggers, pending facts are folded, leaderboards get new lists, everybody is
+ranked. Then every claim is checked; what a check finds wrong is repaired, within a limit, and **the run fails all the
+same**: somebody should know. While the cache is not ready the run ends skipped at `gate`, without alert. Run it by hand
+whenever you like; run again after being killed, it goes on.
 
 | param | meaning |
 |---|---|
@@ -22,6 +22,7 @@ Trouble that passes has been retried already; clear the failed task, or leave it
 * **age**: the windows stay as they were and go on from there. The gate is held: look for the holder in `pg_locks` on
   `entity_stats.gate`.
 * **mark_leaders**: the leaderboards keep the lists that they have, and stay exact; see the server's message.
+* **rank_entities**: ranks stay those of the last cleanup; see the server's message.
 * **verify**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
 * **repair**: see the server's message; `select entity_stats.recalculate(id, type)` repairs a single entity.
 * **recheck**: more is wrong than a run may repair, or recalculation does not help: the log says which rows.
@@ -87,6 +88,9 @@ with TestableDAG(
             ]
         )
     leaders = SqlOperator(task_id="mark_leaders", sql="call entity_stats.mark_leaders()")
+    ranks = SqlOperator(
+        task_id="rank_entities", sql=f"call entity_stats.rank_entities({AS_OF})", parameters=AS_OF_PARAMETERS
+    )
     checked = [
         check_group(severity, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS) for severity in ("fail", "warn")
     ]
@@ -101,13 +105,14 @@ with TestableDAG(
             "Folding pending killmails...": ["fold"],
             "Ageing the windows...": [f"age.age_{period}" for period in PERIODS],
             "Drawing the leaderboards' marks...": ["mark_leaders"],
+            "Ranking everybody...": ["rank_entities"],
             "Repairing...": ["repair", "recheck"],
         },
     )
 
-    chain(gate, start, guard, fold, age, leaders)
+    chain(gate, start, guard, fold, age, leaders, ranks)
     [fold, age] >> checked[0]
     [fold, age] >> checked[1]
     [checked[0], recheck] >> published
     start >> prune
-    [published, checked[1], leaders, prune] >> closing
+    [published, checked[1], ranks, prune] >> closing

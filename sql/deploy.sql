@@ -80,6 +80,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 -- ageing
 \ir 5_windows/move_window.sql
 \ir 5_windows/mark_leaders.sql
+\ir 5_windows/rank_entities.sql
 \ir 5_windows/age_window.sql
 
 -- views, read API, leaderboards, summary
@@ -88,7 +89,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 6_reads/source_stats.sql
 \ir 6_reads/views.sql
 \ir 6_reads/period_bit.sql
-\ir 6_reads/leaders.sql
+\ir 6_reads/in_scope.sql
 \ir 6_reads/is_stats_cache_populated.sql
 \ir 6_reads/get_entity_stats_from_cache.sql
 \ir 6_reads/get_entity_stats_from_view.sql
@@ -97,8 +98,10 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 6_reads/get_corporation_stats_from_cache.sql
 \ir 6_reads/get_alliance_stats_from_cache.sql
 \ir 6_reads/get_multiple_entity_stats_from_cache.sql
+\ir 6_reads/get_top_entities_from_cache.sql
 \ir 6_reads/get_top_entities_by_kills_from_cache.sql
 \ir 6_reads/get_top_entities_by_efficiency_from_cache.sql
+\ir 6_reads/get_entity_rank.sql
 \ir 6_reads/get_entity_stats_for_window.sql
 
 -- what operators look at: the page in the Airflow UI is made of these

@@ -41,8 +41,10 @@ begin
                     'get_corporation_stats_from_cache',
                     'get_alliance_stats_from_cache',
                     'get_multiple_entity_stats_from_cache',
+                    'get_top_entities_from_cache',
                     'get_top_entities_by_kills_from_cache',
                     'get_top_entities_by_efficiency_from_cache',
+                    'get_entity_rank',
                     'is_stats_cache_populated',
                     'get_stats_cache_summary'
                 )

@@ -58,8 +58,9 @@ begin
     end loop;
 
     call entity_stats.mark_leaders();
+    call entity_stats.rank_entities(as_of);
 end
 $$;
 
 comment on procedure entity_stats.age_windows (timestamptz) is
-'Ages all windows to as_of (UTC, default now), and draws the leaderboards'' marks anew: what the daily cleanup does. Call it with autocommit.';
+'Ages all windows to as_of (UTC, default now), draws the leaderboards'' marks anew, and ranks everybody: what the daily cleanup does. Call it with autocommit.';

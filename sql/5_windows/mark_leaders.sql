@@ -9,46 +9,50 @@ set jit = off
 set work_mem = '64MB'
 as $$
 declare
-    least constant bigint := 10; -- kills, on a list by efficiency
     marks entity_stats.mark [];
     lists integer [];
 begin
-    -- Any marks are right: they are drawn before the gate closes.
+    -- Any marks are right: they are drawn before the gate closes, and ISK is taken in steps of 2 %, so that there are few of them.
+    -- Among the efficient those that have lost nothing differ by kills: 100 and their kills.
     select array(
-        select row(null, e.type, w.bit, coalesce(m.kills, 0) + 1, null, null, false)::entity_stats.mark
-        from entity_stats.time_window as w
-        cross join unnest('{character,corporation,alliance}'::text[]) as e (type)
-        left join (
-            select h."entityType", h.periods, max(h.kills) as kills
-            from (
-                select c."entityType", c.periods, c.kills, sum(count(*)) over (partition by c."entityType", c.periods order by c.kills desc) as entities
-                from entity_stats.cached() as c
-                where c.kills > 0
-                group by c."entityType", c.periods, c.kills
-            ) as h
-            where h.entities > most
-            group by h."entityType", h.periods
-        ) as m
-            on e.type = m."entityType" and w.bit = m.periods
-        union all
         select
             row(
                 null, e.type, w.bit,
-                case when m.efficiency >= 100 then m.kills + 1 else least end,
-                case when m.efficiency >= 100 then 100 else coalesce(m.efficiency + 0.0001, 0) end,
+                coalesce(max(m.figure) filter (where m.metric = 'kills'), 0) + 1,
+                round(coalesce(max(m.figure) filter (where m.metric = 'isk'), 0), 2) + 0.01,
+                coalesce(max(m.figure) filter (where m.metric = 'solo'), 0) + 1,
+                coalesce(max(least(m.figure + 0.0001, 100)) filter (where m.metric = 'efficiency'), 0),
+                greatest(max(m.figure) filter (where m.metric = 'efficiency') - 100 + 1, entity_stats.efficient_kills()),
                 null, false
             )::entity_stats.mark
         from entity_stats.time_window as w
         cross join unnest('{character,corporation,alliance}'::text[]) as e (type)
         left join (
-            select
-                s."entityType", c.periods, s.kills, s.efficiency,
-                row_number() over (partition by s."entityType", c.periods order by s.efficiency desc, s.kills desc) as place
-            from entity_stats.cached() as c
-            cross join lateral entity_stats.stats(c) as s
-            where c.kills >= least
+            select h."entityType", h.periods, h.metric, max(h.figure) as figure
+            from (
+                select
+                    c."entityType", c.periods, f.metric, f.figure,
+                    sum(count(*)) over (partition by c."entityType", c.periods, f.metric order by f.figure desc) as entities
+                from entity_stats.cached() as c
+                cross join lateral entity_stats.in_scope(c, 'players') as s
+                cross join lateral (
+                    values
+                    ('kills', s.kills::numeric),
+                    ('isk', case when s."iskDestroyed" > 0 then exp(ceil(ln(s."iskDestroyed"::double precision) * 50) / 50)::numeric end),
+                    ('solo', s."soloKills"),
+                    (
+                        'efficiency',
+                        case when s.kills >= entity_stats.efficient_kills() then s.efficiency + case when s.efficiency = 100 then s.kills else 0 end end
+                    )
+                ) as f (metric, figure)
+                where s.kills > 0 and f.figure > 0
+                group by c."entityType", c.periods, f.metric, f.figure
+            ) as h
+            where h.entities > most
+            group by h."entityType", h.periods, h.metric
         ) as m
-            on e.type = m."entityType" and w.bit = m.periods and m.place = most + 1
+            on e.type = m."entityType" and w.bit = m.periods
+        group by e.type, w.bit
     )
     into marks;
 
@@ -61,8 +65,8 @@ begin
     delete from entity_stats.mark as m where not m.complete; -- of a run that did not finish
 
     with drawn as (
-        insert into entity_stats.mark ("entityType", periods, kills, efficiency)
-        select m."entityType", m.periods, m.kills, m.efficiency
+        insert into entity_stats.mark ("entityType", periods, kills, isk, solo, efficiency, "efficientKills")
+        select m."entityType", m.periods, m.kills, m.isk, m.solo, m.efficiency, m."efficientKills"
         from unnest(marks) as m
         returning list
     )
@@ -74,7 +78,7 @@ end
 $$;
 
 comment on function entity_stats.draw_marks(integer) is
-'Under the gate: makes a list for each type, period and order, with a mark that at most most entities are over; returns them, null when the cache is not ready.';
+'Under the gate: makes a list for each type and period, with a mark for each metric that about most entities of players are over; returns them, null when the cache is not ready.';
 
 create or replace function entity_stats.unfiled(lists integer[])
 returns entity_stats.leader[]
@@ -153,4 +157,4 @@ end
 $$;
 
 comment on procedure entity_stats.mark_leaders (integer) is
-'Makes the lists that leaderboards read anew, each of at most most entities, while the cache is read and written: the nightly cleanup does. Call it with autocommit.';
+'Makes the lists that leaderboards read anew, with about most entities of players for each metric, while the cache is read and written: the nightly cleanup does. Call it with autocommit.';

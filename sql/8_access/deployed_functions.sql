@@ -19,8 +19,10 @@ begin atomic
             to_regprocedure('public.get_corporation_stats_from_cache(bigint,text)'),
             to_regprocedure('public.get_alliance_stats_from_cache(bigint,text)'),
             to_regprocedure('public.get_multiple_entity_stats_from_cache(bigint[],text,text)'),
-            to_regprocedure('public.get_top_entities_by_kills_from_cache(text,text,integer)'),
-            to_regprocedure('public.get_top_entities_by_efficiency_from_cache(text,text,bigint,integer)'),
+            to_regprocedure('public.get_top_entities_from_cache(text,text,text,text,integer,bigint)'),
+            to_regprocedure('public.get_top_entities_by_kills_from_cache(text,text,integer,text)'),
+            to_regprocedure('public.get_top_entities_by_efficiency_from_cache(text,text,bigint,integer,text)'),
+            to_regprocedure('public.get_entity_rank(bigint,text,text)'),
             to_regprocedure('public.is_stats_cache_populated()'),
             to_regprocedure('public.get_stats_cache_summary()')
         );

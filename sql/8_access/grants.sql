@@ -13,8 +13,10 @@ public.get_character_stats_from_cache(bigint, text),
 public.get_corporation_stats_from_cache(bigint, text),
 public.get_alliance_stats_from_cache(bigint, text),
 public.get_multiple_entity_stats_from_cache(bigint[], text, text),
-public.get_top_entities_by_kills_from_cache(text, text, integer),
-public.get_top_entities_by_efficiency_from_cache(text, text, bigint, integer),
+public.get_top_entities_from_cache(text, text, text, text, integer, bigint),
+public.get_top_entities_by_kills_from_cache(text, text, integer, text),
+public.get_top_entities_by_efficiency_from_cache(text, text, bigint, integer, text),
+public.get_entity_rank(bigint, text, text),
 public.is_stats_cache_populated(),
 public.get_stats_cache_summary()
 to entity_stats_reader;

@@ -22,7 +22,10 @@ NESTED = "windows_are_nested"
 POSSIBLE = "counters_are_possible"
 TIMES = "last_times_are_right"
 FILED = "leaderboards_find_everybody"
+RANKED = "ranks_are_right"
 CHARACTERS, CORPORATIONS, ALLIANCES = "characters_are_exact", "corporations_are_exact", "alliances_are_exact"
+
+RANK = "select entity_stats.rank_list('character', '14d', now()); commit;"
 
 ALL_TIME = {TOTALS, SAMPLE, CHARACTERS}
 WINDOWED = {*ALL_TIME, WINDOWS}
@@ -138,7 +141,26 @@ CORRUPTIONS = [
         {SAMPLE, CHARACTERS},
     ),
     Corruption("an entity that no leaderboard finds", 'delete from entity_stats.leader where "entityId" = 3', {FILED}),
-    Corruption("a mark below its list", "update entity_stats.mark set kills = 0", {FILED}),
+    Corruption(
+        "a mark below its list",
+        """
+        insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId") values (1, now(), 4711);
+        commit;
+        update entity_stats.mark set kills = 0
+        """,
+        {FILED},
+    ),
+    *[
+        Corruption(name, f"{RANK} {sql}", {RANKED})
+        for name, sql in {
+            "a rank": f'update entity_stats.rank set "killsRank" = "killsRank" + 1 {WRONG}',
+            "no rank by efficiency": f'update entity_stats.rank set "efficiencyRank" = null {WRONG}',
+            "a figure that was ranked": f"update entity_stats.rank set efficiency = efficiency - 0.0001 {WRONG}",
+            "figures of everybody": "update entity_stats.rank set isk = isk + 1",
+            "nobody with a rank but one": 'delete from entity_stats.rank as r where r."entityId" <> 3',
+            "a number of ranks": "update entity_stats.ranking set efficient = efficient + 1",
+        }.items()
+    ],
     Corruption(
         "a missing row",
         """delete from public.entity_stats_cache where "entityId" = 1 and "entityType" = 'alliance'""",

@@ -14,9 +14,13 @@ from tests.database import ROOT, SQL, WRITER, Database
 from tests.deploy.catalog import catalog
 from tests.deploy.test_deploy import more, writers
 from tests.invariants.world import CUTOFFS, assert_exact, pending
+from tests.standings import wrong_boards
 
 #: The last version whose ledger had a row per killmail.
 BEFORE = "2ae5a076b5e3e0b8c21fe48b97547324336e688d"
+
+#: The last version with two lists of leaders for each type and period.
+TWO_LISTS = "1ae0cc53798de15a3698a0900c84d4e40635a662"
 
 STATES = {
     "ready": [],
@@ -38,12 +42,17 @@ STATES = {
 @pytest.fixture
 def before(tmp_path: Path) -> Path:
     """The SQL of the version before, from the repository's history."""
-    archive = subprocess.run(["git", "archive", BEFORE, "sql"], cwd=ROOT, capture_output=True, check=False)
+    return sql_of(BEFORE, tmp_path)
+
+
+def sql_of(version: str, folder: Path) -> Path:
+    """The SQL of a version, put into a folder."""
+    archive = subprocess.run(["git", "archive", version, "sql"], cwd=ROOT, capture_output=True, check=False)
     if archive.returncode != 0:
         pytest.skip("this copy of the repository has no history")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-        tar.extractall(tmp_path, filter="data")
-    return tmp_path / "sql"
+        tar.extractall(folder, filter="data")
+    return folder / "sql"
 
 
 @pytest.mark.parametrize("state", list(STATES))
@@ -69,6 +78,26 @@ def test_in_place(source: Database, before: Path, state: str) -> None:
     result = source.psql("-f", SQL / "deploy.sql")
     assert result.returncode == 0, result.stderr
     assert catalog(source) == upgraded
+
+
+def test_lists_of_leaders(source: Database, ready: Database, tmp_path: Path) -> None:
+    """Two lists of each become one, under writers: leaderboards are right at once, and fast after the next cleanup."""
+    before = sql_of(TWO_LISTS, tmp_path)
+    assert source.psql("-f", before / "deploy.sql").returncode == 0
+    source.execute("call entity_stats.backfill()")
+    assert source.value("select count(*) from entity_stats.mark") == 24
+    with writers(source, 4) as committed:
+        more(committed)
+        result = source.psql("-f", SQL / "deploy.sql")
+        assert result.returncode == 0, result.stderr
+        more(committed)
+    assert wrong_boards(source) == []
+    assert_exact(source)
+    source.execute("call entity_stats.age_windows()")
+    assert source.value("select count(*) from entity_stats.mark as m where m.complete") == 12
+    assert wrong_boards(source) == []
+    source.execute(CUTOFFS)
+    assert catalog(source) == catalog(ready)
 
 
 def test_too_much_is_pending(source: Database, before: Path) -> None:

@@ -21,8 +21,10 @@ READ_API = {
     "get_corporation_stats_from_cache(bigint,text)",
     "get_alliance_stats_from_cache(bigint,text)",
     "get_multiple_entity_stats_from_cache(bigint[],text,text)",
-    "get_top_entities_by_kills_from_cache(text,text,integer)",
-    "get_top_entities_by_efficiency_from_cache(text,text,bigint,integer)",
+    "get_top_entities_from_cache(text,text,text,text,integer,bigint)",
+    "get_top_entities_by_kills_from_cache(text,text,integer,text)",
+    "get_top_entities_by_efficiency_from_cache(text,text,bigint,integer,text)",
+    "get_entity_rank(bigint,text,text)",
     "is_stats_cache_populated()",
     "get_stats_cache_summary()",
 }
@@ -213,13 +215,15 @@ create operator {schema}.+ (leftarg = numeric, rightarg = numeric, function = {s
 @pytest.mark.parametrize("schema", ["pg_temp", "hostile"])
 def test_a_hostile_search_path_changes_no_answer(worlds: Worlds, schema: str) -> None:
     with worlds.ready() as database:
-        expected = [database.fetch(f"select * from {call}") for call in everything()]
+        calls = [f"select * from {call}" for call in everything() if "rank" not in call]
+        calls.append("select metric, rank, figure from public.get_entity_rank(1, 'alliance', '30d')")  # not when
+        expected = [database.fetch(call) for call in calls]
         with database.connect(user=STRANGER) as session:
             database.execute(f"grant entity_stats_reader to {STRANGER}; create schema hostile authorization {STRANGER}")
             try:
                 session.execute(LIES.format(schema=schema))
                 session.execute(f"set search_path = {schema}, pg_catalog, public")
-                assert [session.execute(f"select * from {call}").fetchall() for call in everything()] == expected
+                assert [session.execute(call).fetchall() for call in calls] == expected
             finally:
                 database.execute(f"revoke entity_stats_reader from {STRANGER}")
 
@@ -245,7 +249,7 @@ def test_text_arguments_are_values(world: Database, text: str) -> None:
         for position, kind in enumerate(name.partition("(")[2].rstrip(")").split(","))
         if kind == "text"
     ]
-    assert len(texts) == 16
+    assert len(texts) == 24
     good = {"bigint": "1", "text": "'alliance'", "integer": "1", "bigint[]": "array[1]", "interval": "interval '1 day'"}
     with world.connect(user=READER) as session:
         for name, position in texts:

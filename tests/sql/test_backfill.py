@@ -178,7 +178,7 @@ def test_rebuild_files_anew(ready: Database) -> None:
     assert len(ready.fetch(MISFILED)) > 10
     ready.execute("call entity_stats.backfill(rebuild => true)")
     assert_exact(ready)
-    assert ready.value("select count(*) from entity_stats.mark as m where m.complete and m.kills > 0") == 24
+    assert ready.value("select count(*) from entity_stats.mark as m where m.complete and m.kills > 0") == 12
 
 
 def test_second_is_refused(deployed: Database) -> None:

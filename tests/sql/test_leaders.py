@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from typing import LiteralString
 
 from tests.database import WRITER, Database
 from tests.invariants.world import MISFILED, assert_exact, deadlocks, fold_pending, until_blocked
+from tests.standings import METRICS, SCOPES, wrong_boards
 
 #: One alliance over every mark below 50 kills, with all its ISK destroyed.
 RISE = """
@@ -17,20 +19,19 @@ select 1000 * %(id)s + n, now(), %(id)s, 1000000 from generate_series(1, 50) as 
 """
 
 #: What a leaderboard must say, from the whole cache.
-BOARDS: dict[str, LiteralString] = {
-    "get_top_entities_by_kills_from_cache(%(type)s, %(period)s, %(most)s)": """
-        select s.* from entity_stats.cached() as d cross join lateral entity_stats.stats(d) as s
-        inner join entity_stats.time_window as w on d.periods = w.bit
-        where d."entityType" = %(type)s and w.period = %(period)s and d.kills > 0
-        order by s.kills desc, s."entityId" limit %(most)s
-    """,
-    "get_top_entities_by_efficiency_from_cache(%(type)s, %(period)s, %(least)s, %(most)s)": """
-        select s.* from entity_stats.cached() as d cross join lateral entity_stats.stats(d) as s
-        inner join entity_stats.time_window as w on d.periods = w.bit
-        where d."entityType" = %(type)s and w.period = %(period)s and d.kills >= %(least)s
-        order by s.efficiency desc, s.kills desc, s."entityId" limit %(most)s
-    """,
-}
+TRUTH: LiteralString = """
+select s.* from entity_stats.cached() as d
+cross join lateral entity_stats.in_scope(d, %(scope)s) as s
+cross join lateral entity_stats.figure(s, %(metric)s) as f
+inner join entity_stats.time_window as w on d.periods = w.bit
+where
+    d."entityType" = %(type)s and w.period = %(period)s
+    and s.kills >= case %(metric)s when 'efficiency' then 10 else 1 end and (f.figure > 0 or %(metric)s = 'efficiency')
+order by f.figure desc, s.kills desc, s."entityId" limit %(most)s
+"""
+BOARD: LiteralString = (
+    "select * from get_top_entities_from_cache(%(type)s, %(period)s, %(metric)s, %(scope)s, %(most)s)"
+)
 
 
 def test_a_commit_at_each_step(ready: Database) -> None:
@@ -106,8 +107,10 @@ def test_in_a_storm(ready: Database) -> None:
                 batches += 1
                 writer.execute(
                     """
-                    insert into public.killmails ("killmailId", "killmailTime", "topAttackerAllianceId", "victimAllianceId", "totalValue")
-                    select 100000000 * %(seed)s + 1000 * %(batch)s + n, now() - interval '1 day', 6001 + (%(a)s + n %% 3) %% 40, 6001 + (%(v)s + n) %% 40, 10 * n
+                    insert into public.killmails ("killmailId", "killmailTime", "topAttackerAllianceId", "victimAllianceId", "totalValue", npc, solo)
+                    select
+                        100000000 * %(seed)s + 1000 * %(batch)s + n, now() - interval '1 day', 6001 + (%(a)s + n %% 3) %% 40, 6001 + (%(v)s + n) %% 40, 10 * n,
+                        n %% 3 = %(v)s %% 2, n %% 4 = 1
                     from generate_series(1, 12) as n
                     """,
                     {"seed": seed, "batch": batches, "a": draw.randrange(40), "v": draw.randrange(40)},
@@ -139,11 +142,10 @@ def test_in_a_storm(ready: Database) -> None:
                         ).fetchall()
                         == []
                     )
-                    for period in ("all", "14d"):
-                        question = {"type": "alliance", "period": period, "least": 10, "most": 5}
-                        for board, truth in BOARDS.items():
-                            got = reader.execute(f"select * from public.{board}", question).fetchall()
-                            assert got == reader.execute(truth, question).fetchall()
+                    for period, scope, metric in itertools.product(("all", "14d"), SCOPES, METRICS):
+                        question = {"type": "alliance", "period": period, "scope": scope, "metric": metric, "most": 5}
+                        got = reader.execute(BOARD, question).fetchall()
+                        assert got == reader.execute(TRUTH, question).fetchall(), question
                 compared += 1
         finally:
             done.set()
@@ -153,6 +155,26 @@ def test_in_a_storm(ready: Database) -> None:
     assert deadlocks(ready) == before
     assert ready.fetch(MISFILED) == []
     assert_exact(ready)
+
+
+def test_npc_corporations_take_no_place(ready: Database) -> None:
+    """Marks are drawn among players: however many NPC corporations are over them, players are listed, and all of both scopes is right."""
+    ready.execute(
+        """
+        insert into public.killmails ("killmailId", "killmailTime", "topAttackerCorporationId", "totalValue", npc)
+        select 1000 * c + n, now() - n * interval '10 days', 1000000 + c, 1e9, n % 3 > 0 from generate_series(1, 40) as c, generate_series(1, 60) as n
+        union all
+        select 2000000 + 1000 * c + n, now() - n * interval '10 days', 98000000 + c, 1e6 * c, n % 5 = 0 from generate_series(1, 40) as c, generate_series(1, c) as n
+        """
+    )
+    fold_pending(ready)
+    ready.execute("call entity_stats.mark_leaders(20)")
+    assert wrong_boards(ready, kinds=["corporation"]) == []
+    best = "select \"entityId\" from get_top_entities_from_cache('corporation', max_entities => 15)"
+    listed = ready.fetch(best)
+    ready.execute('delete from entity_stats.leader where "entityId" = %s', listed[0])
+    assert len(ready.fetch(best)) == 15
+    assert ready.fetch(best)[0] != listed[0], "the list has enough players: the cache is not read"
 
 
 def test_no_marks_no_lists(ready: Database) -> None:

@@ -12,12 +12,10 @@ import pytest
 from demo.load_csv import load
 from tests.database import ROOT, Database, Databases
 from tests.invariants.world import MISFILED, Worlds
+from tests.standings import METRICS, PERIODS, SCOPES, TYPES, Row, expected, recount, wrong_boards
 
 REAL_FILE = ROOT.parent / "shared" / "data" / "killmails_2021-11-27_28.csv.gz"
 RECOUNT = (Path(__file__).parent / "recount.sql").read_text().rstrip().removesuffix(";")
-
-TYPES = ("character", "corporation", "alliance")
-PERIODS = ("all", "90d", "30d", "14d")
 
 #: How many entities are asked for one by one where each takes milliseconds, from either end.
 FEW = int(os.environ.get("ENTITIES", "20"))
@@ -30,10 +28,22 @@ BY_ENTITY = {
 }
 
 
+#: NPC corporations and their neighbours by id, with and without kills that a player took part in; somebody has no other kills.
+NOT_PLAYERS = """
+insert into public.killmails ("killmailId", "killmailTime", "topAttackerCorporationId", "totalValue", npc, solo)
+select 70000000 + 100 * c.nth + n, now() - n * interval '1 day', c.id, 1e6 * n, n % c.every = 0, n % 4 = 1
+from unnest(
+    array[999999, 1000000, 1000125, 1999999, 2000000, 98000001, 98000002], array[2, 1, 3, 2, 3, 1, 5]
+) with ordinality as c (id, every, nth)
+cross join generate_series(1, 40) as n
+"""
+
+
 @pytest.fixture(scope="module")
 def small(worlds: Worlds) -> Iterator[Database]:
     """Killmails of 300 days, the cache ready; all periods differ."""
     with worlds.ready() as database:
+        database.execute(NOT_PLAYERS)
         database.execute(f'create table test.recount as {RECOUNT}; create index on test.recount ("entityId")')
         yield database
 
@@ -146,44 +156,74 @@ def test_several_at_once_in_the_order_asked_for(world: Database, period: str) ->
 
 
 @pytest.mark.parametrize("limit", [0, 1, 7, 100, 100_000, None])
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("period", PERIODS)
-def test_top_by_kills(world: Database, kind: str, period: str, limit: int | None) -> None:
-    got = world.fetch("select * from public.get_top_entities_by_kills_from_cache(%s, %s, %s)", [kind, period, limit])
-    expected = world.fetch(
-        'select * from test.recount where "entityType" = %s and period = %s and kills > 0 '
-        'order by kills desc, "entityId" limit %s',
-        [kind, period, limit],
-    )
-    assert got == [row[1:] for row in expected]
+def test_top_by_kills(world: Database, period: str, scope: str, limit: int | None) -> None:
+    for kind in TYPES:
+        got = world.fetch(
+            "select * from public.get_top_entities_by_kills_from_cache(%s, %s, %s, %s)", [kind, period, limit, scope]
+        )
+        assert got == expected(standing(world, kind, period, scope), "kills", limit, None)
 
 
 @pytest.mark.parametrize("limit", [0, 1, 7, 100, None])
 @pytest.mark.parametrize("min_kills", [-1, 1, 9, 10, 11, 20, 55, 500])
+@pytest.mark.parametrize("scope", SCOPES)
+def test_top_by_efficiency(world: Database, scope: str, min_kills: int, limit: int | None) -> None:
+    for kind in TYPES:
+        for period in PERIODS:
+            got = world.fetch(
+                "select * from public.get_top_entities_by_efficiency_from_cache(%s, %s, %s, %s, %s)",
+                [kind, period, min_kills, limit, scope],
+            )
+            assert got == expected(standing(world, kind, period, scope), "efficiency", limit, min_kills)
+
+
 @pytest.mark.parametrize("kind", TYPES)
-def test_top_by_efficiency(world: Database, kind: str, min_kills: int, limit: int | None) -> None:
-    for period in PERIODS:
-        got = world.fetch(
-            "select * from public.get_top_entities_by_efficiency_from_cache(%s, %s, %s, %s)",
-            [kind, period, min_kills, limit],
-        )
-        expected = world.fetch(
-            'select * from test.recount where "entityType" = %s and period = %s and kills >= greatest(%s, 1) '
-            'order by efficiency desc, kills desc, "entityId" limit %s',
-            [kind, period, min_kills, limit],
-        )
-        assert got == [row[1:] for row in expected]
+def test_top_by_any_metric(world: Database, kind: str) -> None:
+    assert wrong_boards(world, kinds=[kind], most=(0, 1, 7, 100, None), least=(None, 1, 11), rows=table(world)) == []
+
+
+def test_players_are_the_default(world: Database) -> None:
+    """And leave out NPC corporations, and what they alone have killed; the world has both."""
+    for call in (
+        "get_top_entities_from_cache('corporation', max_entities => null)",
+        "get_top_entities_by_kills_from_cache('corporation', max_entities => null)",
+    ):
+        got = world.fetch(f"select * from public.{call}")
+        assert got == expected(standing(world, "corporation", "all", "players"), "kills", None, None)
+        assert not [row for row in got if 1000000 <= row[0] <= 1999999]
+    everybody = expected(standing(world, "corporation", "all", "all"), "kills", None, None)
+    assert len(everybody) > len(got) > 0
+    assert {row[0]: row[2] + row[11] for row in got}.items() <= {row[0]: row[2] for row in everybody}.items()
+
+
+def table(world: Database) -> list[Row]:
+    """The recount that the world was made with."""
+    if world.name not in RECOUNTS:
+        RECOUNTS[world.name] = recount(world)
+    return RECOUNTS[world.name]
+
+
+def standing(world: Database, kind: str, period: str, scope: str) -> list[Row]:
+    """Its rows of a type, period and scope."""
+    return [r for r in table(world) if (r["entityType"], r["period"], r["scope"]) == (kind, period, scope)]
+
+
+#: By the name of a module's database.
+RECOUNTS: dict[str, list[Row]] = {}
 
 
 #: Every class and the edges between them, on both sides of each rung: kills, ISK destroyed, ISK lost.
 CONTENDERS = """
 insert into public.killmails (
-    "killmailId", "killmailTime", "victimAllianceId", "topAttackerAllianceId", "totalValue"
+    "killmailId", "killmailTime", "victimAllianceId", "topAttackerAllianceId", "totalValue", npc, solo
 )
 select
     900000000 + row_number() over (), now(),
     case when side = 'loss' then 5000 + n end, case when side = 'kill' then 5000 + n end,
-    case when side = 'loss' then lost else 1000000 end
+    case when side = 'loss' then lost else 1000000 end,
+    n % 6 = 5 and (n = 5 or row_number() over () % 3 = 0), n % 4 = 1 and row_number() over () % 2 = 0
 from generate_series(1, 60) as n
 cross join lateral (select 8 + n % 13 as kills, (array[0, 0, 0.01, 1, 4, 5, 6, 50000, 101010.10, 101010.11, 5e6])[1 + n % 11] as lost) as a
 cross join lateral (
@@ -200,36 +240,6 @@ def contest(worlds: Worlds) -> Iterator[Database]:
         database.execute(CONTENDERS)
         database.execute("call entity_stats.fold_pending()")
         yield database
-
-
-def standings(database: Database, kind: str = "alliance") -> list[list[tuple[object, ...]]]:
-    """Every leaderboard of a type, read and recounted; empty lists are agreement."""
-    wrong = []
-    for period in PERIODS:
-        for limit in (1, 10, 30):
-            got = database.fetch(
-                "select * from get_top_entities_by_kills_from_cache(%s, %s, %s)", [kind, period, limit]
-            )
-            expected = database.fetch(
-                f'select * from ({RECOUNT}) as r where "entityType" = %s and period = %s and kills > 0 '
-                'order by kills desc, "entityId" limit %s',
-                [kind, period, limit],
-            )
-            if got != [row[1:] for row in expected]:
-                wrong.append(got)
-            for least in (1, 10, 12, 15):
-                got = database.fetch(
-                    "select * from get_top_entities_by_efficiency_from_cache(%s, %s, %s, %s)",
-                    [kind, period, least, limit],
-                )
-                expected = database.fetch(
-                    f'select * from ({RECOUNT}) as r where "entityType" = %s and period = %s and kills >= %s '
-                    'order by efficiency desc, kills desc, "entityId" limit %s',
-                    [kind, period, least, limit],
-                )
-                if got != [row[1:] for row in expected]:
-                    wrong.append(got)
-    return wrong
 
 
 #: What moves entities over marks and below: up by kills, down by losses, by deletions, by a price.
@@ -249,30 +259,40 @@ CHANGES = (
 def test_leaderboards_follow_every_change(contest: Database, most: int) -> None:
     """Whether lists have everybody, less than is asked for, or nobody; the marks stay as they were before the changes."""
     contest.execute("call entity_stats.mark_leaders(%s)", [most])
-    assert standings(contest) == []
+    assert wrong_boards(contest, kinds=["alliance"]) == []
     for change in CHANGES:
         contest.execute(change)
         contest.execute("call entity_stats.fold_pending()")
-        assert standings(contest) == [], change
+        assert wrong_boards(contest, kinds=["alliance"]) == [], change
     assert contest.fetch(MISFILED) == []
 
 
 @pytest.mark.parametrize("most", [250, 20, 3, 1, 0])
-def test_no_list_has_more_than_wanted(contest: Database, most: int) -> None:
-    """Ties included, but for lists by efficiency, which have everybody within a rounding of the mark. Lists of before are gone."""
+def test_no_list_has_many_more_than_wanted(contest: Database, most: int) -> None:
+    """Ties included, but for those within a rounding of the mark by efficiency. Lists of before are gone."""
     contest.execute("call entity_stats.mark_leaders(5)")
     contest.execute("call entity_stats.mark_leaders(%s)", [most])
     lists = contest.fetch(
         """
-        select m.complete, m.efficiency is null, count(l.*)
+        select
+            m.complete,
+            count(*) filter (where s.kills >= m.kills),
+            count(*) filter (where s."iskDestroyed" >= m.isk),
+            count(*) filter (where s."soloKills" >= m.solo),
+            count(*) filter (where s.kills >= m."efficientKills" and s.efficiency >= m.efficiency),
+            count(l.*)
         from entity_stats.mark as m
         left join entity_stats.leader as l on m.list = l.list
+        left join entity_stats.cached() as c on l."entityId" = c."entityId" and m."entityType" = c."entityType" and m.periods = c.periods
+        left join lateral entity_stats.in_scope(c, 'players') as s on true
         group by m.list
         """
     )
-    assert len(lists) == 24
-    assert {complete for complete, _, _ in lists} == {True}
-    assert max(entities for _, by_kills, entities in lists if by_kills) <= most
+    assert len(lists) == 12
+    assert {complete for complete, *_ in lists} == {True}
+    assert max(max(by_metric) for _, *by_metric, _ in lists) <= most
+    if most in (3, 20):
+        assert max(max(by_metric) for _, *by_metric, _ in lists) > most / 2, "marks are not drawn too high"
     assert (
         contest.value(
             "select count(*) from entity_stats.leader as l where l.list <> all(select m.list from entity_stats.mark as m)"
@@ -285,8 +305,10 @@ def test_no_list_has_more_than_wanted(contest: Database, most: int) -> None:
 def test_a_leaderboard_reads_its_list(contest: Database) -> None:
     """And not the cache: who has been taken off the list is missed."""
     contest.execute("call entity_stats.mark_leaders(20)")
-    for function in ("get_top_entities_by_kills_from_cache", "get_top_entities_by_efficiency_from_cache"):
-        question = f"select \"entityId\" from {function}('alliance', max_entities => 1)"
+    for metric in METRICS:
+        question = (
+            f"select \"entityId\" from get_top_entities_from_cache('alliance', metric => '{metric}', max_entities => 1)"
+        )
         best = contest.value(question)
         contest.execute('delete from entity_stats.leader where "entityId" = %s', [best])
         assert contest.value(question) != best
@@ -298,7 +320,7 @@ def test_lists_are_made_anew_with_the_cache(contest: Database) -> None:
     contest.execute("truncate public.killmails; insert into public.killmails select * from test.kept")
     contest.execute("call entity_stats.backfill()")
     assert contest.fetch(MISFILED) == []
-    assert standings(contest) == []
+    assert wrong_boards(contest, kinds=["alliance"]) == []
 
 
 def test_an_unknown_entity_has_no_row(small: Database) -> None:
@@ -323,6 +345,8 @@ def test_an_unknown_entity_has_no_row(small: Database) -> None:
         "get_multiple_entity_stats_from_cache(array[1], {kind}, {period})",
         "get_top_entities_by_kills_from_cache({kind}, {period})",
         "get_top_entities_by_efficiency_from_cache({kind}, {period})",
+        "get_top_entities_from_cache({kind}, {period})",
+        "get_entity_rank(1, {kind}, {period})",
     ],
 )
 def test_a_bad_question_is_told_the_good_ones(small: Database, call: str) -> None:
@@ -493,6 +517,8 @@ def everything() -> list[str]:
         "public.get_multiple_entity_stats_from_cache(array[1, 2], 'alliance', '30d')",
         "public.get_top_entities_by_kills_from_cache('alliance', '30d', 5)",
         "public.get_top_entities_by_efficiency_from_cache('alliance', '30d', 10, 5)",
+        "public.get_top_entities_from_cache('alliance', '30d', 'isk', 'all')",
+        "public.get_entity_rank(1, 'alliance', '30d')",
         "public.is_stats_cache_populated()",
         "public.get_stats_cache_summary()",
         "public.character_stats",

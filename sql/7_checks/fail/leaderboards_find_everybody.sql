@@ -1,7 +1,7 @@
--- Every entity that is over the mark of a list of leaders is on that list.
+-- Every entity that is over a mark of a list of leaders is on that list.
 --
 -- A leaderboard reads the rows of who is on its list, and looks no further when they are over the mark: it would miss an entity that is
--- not on it. The figures that it shows are the cache's own; who is on a list and below its mark does no harm.
+-- not on it. The figures that it shows are the cache's own; who is on a list and below its marks does no harm.
 --
 -- What to do: as for counters_are_possible, or somebody has written to entity_stats.leader; recalculation files the entities
 -- again, and call entity_stats.mark_leaders() files all.
@@ -10,6 +10,8 @@ select
     c."entityType",
     w.period,
     m.kills as "leastKills",
+    m.isk as "leastIsk",
+    m.solo as "leastSolo",
     m.efficiency as "leastEfficiency"
 from public.entity_stats_cache as c
 cross join lateral entity_stats.over_mark(c) as o
