@@ -52,7 +52,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 3_cache/parties.sql
 \ir 3_cache/pending.sql
 \ir 3_cache/cached.sql
-\ir 3_cache/last_time.sql
+\ir 3_cache/last_times.sql
 \ir 3_cache/leader.sql
 \ir 3_cache/add.sql
 \ir 3_cache/merge.sql

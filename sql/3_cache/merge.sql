@@ -57,35 +57,61 @@ begin
 
     -- The newest killmail of an entity went: look for the one before it. A new statement, because only now are the rows
     -- locked: what was committed until here is seen, what comes later waits for us and raises the time itself.
-    update public.entity_stats_cache as c
-    set
-        "lastKillTime" = case
-            when coalesce(stale.kill < c."lastKillTime", true) then c."lastKillTime"
-            when c."killsAll" <> 0 then entity_stats.last_time(c."entityType", c."entityId", true, stale.kill)
-        end,
-        "lastLossTime" = case
-            when coalesce(stale.loss < c."lastLossTime", true) then c."lastLossTime"
-            when c."lossesAll" <> 0 then entity_stats.last_time(c."entityType", c."entityId", false, stale.loss)
-        end
-    from (
-        select
-            p."entityType", p."entityId",
-            max(greatest(p."staleKillTime", case when verify then p."lastKillTime" end)) as kill,
-            max(greatest(p."staleLossTime", case when verify then p."lastLossTime" end)) as loss
-        from entity_stats.parties(facts) as p
-        group by p."entityType", p."entityId"
-        union all
-        select
-            d."entityType", d."entityId",
-            max(d."staleKillTime") as kill,
-            max(d."staleLossTime") as loss
-        from unnest(deltas) as d
-        group by d."entityType", d."entityId"
-    ) as stale
-    where
-        c."entityId" = stale."entityId"
-        and c."entityType" = stale."entityType"
-        and (stale.kill >= c."lastKillTime" or stale.loss >= c."lastLossTime");
+    if verify or cardinality(deltas) > 0 or (select min(f.weight) < 0 from unnest(facts) as f) then
+        with stale as materialized (
+            select
+                c."entityType", c."entityId", gone.attacker, gone.until,
+                case when gone.attacker then c."killsAll" else c."lossesAll" end <> 0 as others
+            from (
+                select p."entityType", p."entityId", side.attacker, max(side.until) as until
+                from entity_stats.parties(facts) as p
+                cross join lateral (
+                    values
+                    (true, greatest(p."staleKillTime", case when verify then p."lastKillTime" end)),
+                    (false, greatest(p."staleLossTime", case when verify then p."lastLossTime" end))
+                ) as side (attacker, until)
+                where side.until is not null
+                group by p."entityType", p."entityId", side.attacker
+                union all
+                select d."entityType", d."entityId", side.attacker, max(side.until) as until
+                from unnest(deltas) as d
+                cross join lateral (values (true, d."staleKillTime"), (false, d."staleLossTime")) as side (attacker, until)
+                where side.until is not null
+                group by d."entityType", d."entityId", side.attacker
+            ) as gone
+            inner join public.entity_stats_cache as c on gone."entityId" = c."entityId" and gone."entityType" = c."entityType"
+            where gone.until >= case when gone.attacker then c."lastKillTime" else c."lastLossTime" end
+        ),
+
+        latest as (
+            select s."entityType", s.attacker, l."entityId", l."lastTime"
+            from (
+                select s."entityType", s.attacker, array_agg(s."entityId") as entities, array_agg(s.until) as until
+                from stale as s
+                where s.others
+                group by s."entityType", s.attacker
+            ) as s
+            cross join lateral entity_stats.last_times(s."entityType", s.attacker, s.entities, s.until) as l
+        )
+
+        update public.entity_stats_cache as c
+        set
+            "lastKillTime" = case when n.kill then n."lastKillTime" else c."lastKillTime" end,
+            "lastLossTime" = case when n.loss then n."lastLossTime" else c."lastLossTime" end
+        from (
+            select
+                s."entityType",
+                s."entityId",
+                bool_or(s.attacker) as kill,
+                bool_or(not s.attacker) as loss,
+                max(l."lastTime") filter (where s.attacker) as "lastKillTime",
+                max(l."lastTime") filter (where not s.attacker) as "lastLossTime"
+            from stale as s
+            left join latest as l on s."entityType" = l."entityType" and s."entityId" = l."entityId" and s.attacker = l.attacker
+            group by s."entityType", s."entityId"
+        ) as n
+        where c."entityId" = n."entityId" and c."entityType" = n."entityType";
+    end if;
 
     return written;
 end

@@ -107,8 +107,8 @@ def test_upgraded_is_as_fresh(ready: Database) -> None:
         """
         create function entity_stats.fold_everything() returns void language sql return null;
         create function entity_stats.fold_harder() returns void language sql begin atomic select entity_stats.fold_everything(); end;
-        create or replace function entity_stats.last_time(entity_type text, entity_id bigint, attacker boolean, until timestamp)
-        returns timestamp language plpgsql as $$ begin return null; end $$;
+        create or replace function entity_stats.last_times(entity_type text, attacker boolean, entities bigint[], until timestamp[])
+        returns table ("entityId" bigint, "lastTime" timestamp) language plpgsql as $$ begin return; end $$;
         create or replace function entity_stats.capture_delete() returns trigger language plpgsql as $$ begin return null; end $$;
         create or replace procedure entity_stats.fold_pending() language plpgsql as $$ begin raise 'old'; end $$;
         alter function entity_stats.status() owner to postgres;

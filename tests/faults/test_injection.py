@@ -27,7 +27,7 @@ FUNCTIONS = [
     "entity_stats.fold_own(bigint)",
     "entity_stats.add(entity_stats.fact[],entity_stats.delta[],integer,timestamptz,timestamptz)",
     "entity_stats.merge(entity_stats.fact[],entity_stats.delta[],boolean)",
-    "entity_stats.last_time(text,bigint,boolean,timestamp)",
+    "entity_stats.last_times(text,boolean,bigint[],timestamp[])",
 ]
 
 #: Errors of any kind, and a cancelled statement, which handlers must name.
