@@ -155,6 +155,9 @@ begin
 
         execute format('revoke create on schema public from %I', role_name);
         begin
+            if has_parameter_privilege(role_name, 'temp_file_limit', 'set') then
+                execute format('revoke set on parameter temp_file_limit from %I', role_name);
+            end if;
             execute format('drop role %I', role_name);
         exception
             when dependent_objects_still_exist or insufficient_privilege then

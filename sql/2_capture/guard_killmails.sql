@@ -16,7 +16,8 @@ begin atomic
             ('trigger_update_entity_stats_on_insert', 4, null, 'arrived', 'public.update_entity_stats_on_insert()'::regprocedure),
             ('trigger_update_entity_stats_on_update', 16, 'gone', 'arrived', 'entity_stats.capture_update()'::regprocedure),
             ('trigger_update_entity_stats_on_delete', 8, 'gone', null, 'entity_stats.capture_delete()'::regprocedure),
-            ('trigger_update_entity_stats_on_truncate', 34, null, null, 'entity_stats.capture_truncate()'::regprocedure)
+            ('trigger_update_entity_stats_on_truncate', 34, null, null, 'entity_stats.capture_truncate()'::regprocedure),
+            ('trigger_update_entity_stats_on_temp_file_limit', 30, null, null, 'entity_stats.lift_temp_file_limit()'::regprocedure)
     ) as needed (name, type, gone, arrived, handler)
     where
         not exists (
@@ -28,7 +29,7 @@ begin atomic
                 and t.tgtype = needed.type
                 and t.tgoldtable is not distinct from needed.gone
                 and t.tgnewtable is not distinct from needed.arrived
-                and t.tgqual is null
+                and (t.tgqual is null) = (needed.type <> 30)
                 and t.tgattr = ''
                 and t.tgfoid = needed.handler
                 and t.tgenabled = 'A'
@@ -63,9 +64,13 @@ begin
         'create or replace trigger trigger_update_entity_stats_on_truncate before truncate on %1$s '
         'for each statement execute function entity_stats.capture_truncate()', node
     );
+    execute format(
+        'create or replace trigger trigger_update_entity_stats_on_temp_file_limit before insert or update or delete on %1$s '
+        'for each statement when (current_setting(''temp_file_limit'') <> ''-1'') execute function entity_stats.lift_temp_file_limit()', node
+    );
     -- Always: killmails that come in a session with session_replication_role = replica are killmails, too. Only: each node has
     -- its own triggers.
-    foreach event in array array['insert', 'update', 'delete', 'truncate'] loop
+    foreach event in array array['insert', 'update', 'delete', 'truncate', 'temp_file_limit'] loop
         execute format('alter table only %s enable always trigger trigger_update_entity_stats_on_%s', node, event);
     end loop;
     -- The operators' functions read the node itself when it is truncated.

@@ -47,3 +47,15 @@ entity_stats.cents(double precision),
 entity_stats.cents(real),
 entity_stats.cents(numeric)
 to entity_stats_reader;
+
+-- For lift_temp_file_limit(). Only a superuser can give it; without it all works that fits into the limit.
+do $$
+begin
+    if
+        (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user)
+        and not has_parameter_privilege('entity_stats_operator', 'temp_file_limit', 'set')
+    then
+        execute 'grant set on parameter temp_file_limit to entity_stats_operator';
+    end if;
+end
+$$;

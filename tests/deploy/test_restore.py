@@ -65,7 +65,7 @@ def roles(server: EmbeddedServer) -> Iterator[None]:
             yield
         finally:
             for role in ROLES:
-                session.execute(f"drop role {role}")
+                session.execute(f"drop owned by {role}; drop role {role}")
 
 
 def test_ready(ready: Database, elsewhere: EmbeddedServer, tmp_path: Path) -> None:
@@ -179,4 +179,4 @@ def test_without_the_roles(ready: Database, elsewhere: EmbeddedServer, tmp_path:
             ) == [("entity_stats_operator",)]
         with psycopg.connect(elsewhere.conninfo(), autocommit=True) as session:
             for role in ("entity_stats_reader", "entity_stats_operator", WRITER):
-                session.execute(f"drop role {role}")
+                session.execute(f"drop owned by {role}; drop role {role}")

@@ -319,3 +319,26 @@ def wait_until_up(server: EmbeddedServer) -> None:
         except psycopg.OperationalError:
             continue
     raise AssertionError("the server did not come back")
+
+
+@pytest.mark.parametrize("table", ["public.killmails", "a leaf"])
+def test_a_limit_of_temporary_files(ready: Database, table: str) -> None:
+    """What does not fit into the session's temp_file_limit passes as without the cache; the limit is the session's again afterwards."""
+    leaf = "select k.tableoid::regclass::text from public.killmails as k group by k.tableoid order by count(*) desc limit 1"
+    target = ready.value(leaf) if table == "a leaf" else table
+    with ready.connect(user=WRITER) as writer:
+        ready.execute(f"grant set on parameter temp_file_limit to {WRITER}")
+        writer.execute("set temp_file_limit = '256kB'")
+        writer.execute("set work_mem = '64kB'")
+        writer.execute(
+            f"""
+            insert into {target} ("killmailId", "killmailTime", "victimCharacterId", "topAttackerCharacterId", "totalValue")
+            select 9000000 + n, k."killmailTime", 1 + n % 10, 11 + n % 10, n
+            from generate_series(1, 4000) as n
+            cross join (select m."killmailTime" from {target} as m limit 1) as k
+            """.encode()
+        )
+        assert writer.execute("show temp_file_limit").fetchone() == ("256kB",)
+        writer.execute('update public.killmails set "totalValue" = 1 where "killmailId" > 9000000')
+        writer.execute('delete from public.killmails where "killmailId" > 9000000')
+    assert_exact(ready)

@@ -11,8 +11,7 @@ from tests.torture.world import World
 
 
 def test_a_site_that_is_tortured_for_a_moment(capsys: pytest.CaptureFixture[str]) -> None:
-    # Transition tables spill under a temp_file_limit before a trigger of ours is called: docs/exactness.md.
-    failed = main(["--minutes=0", "--round=12", "--clients=4", "--seed=1", "--without=temporary files"])
+    failed = main(["--minutes=0", "--round=12", "--clients=4", "--seed=1"])
     printed = capsys.readouterr().out
     with capsys.disabled():
         print(f"\n{printed}")
