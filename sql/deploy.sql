@@ -21,6 +21,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 1_source/killmail_party.sql
 \ir 1_source/totals.sql
 \ir 1_source/totals_by_role.sql
+\ir 1_source/totals_by_date.sql
 
 -- triggers: write signed facts, nothing else
 \ir 2_capture/earlier_ledger.sql
@@ -56,6 +57,8 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 3_cache/leader.sql
 \ir 3_cache/add.sql
 \ir 3_cache/merge.sql
+\ir 3_cache/late.sql
+\ir 3_cache/keep_late.sql
 \ir 3_cache/fold_at_commit.sql
 \ir 3_cache/fold_pending.sql
 
@@ -76,6 +79,13 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 4_backfill/recalculate.sql
 \ir 4_backfill/recalculate_active.sql
 \ir 4_backfill/repair.sql
+
+-- history: days and months, closed at night
+\ir 5_history/history.sql
+\ir 5_history/history_truth.sql
+\ir 5_history/close_history.sql
+\ir 5_history/apply_late.sql
+\ir 5_history/recount_month.sql
 
 -- ageing
 \ir 5_windows/move_window.sql

@@ -86,7 +86,7 @@ begin
             format('drop %s %s', case c.relkind when 'v' then 'view' when 'c' then 'type' else 'table' end, c.oid::regclass) as command
         from pg_catalog.pg_class as c
         where
-            c.relkind in ('r', 'v', 'c')
+            c.relkind in ('r', 'p', 'v', 'c')
             and (
                 c.relnamespace = 'entity_stats'::regnamespace
                 or (

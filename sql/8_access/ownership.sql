@@ -31,7 +31,7 @@ begin
                     'public.corporation_stats'::regclass, 'public.alliance_stats'::regclass
                 )
             )
-            and c.relkind in ('r', 'v')
+            and c.relkind in ('r', 'p', 'v')
             and c.relowner <> operator_oid
         union all
         select format('alter type %s owner to entity_stats_operator', t.oid::regtype)
