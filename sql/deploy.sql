@@ -110,6 +110,12 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 6_reads/get_top_entities_by_kills_from_cache.sql
 \ir 6_reads/get_top_entities_by_efficiency_from_cache.sql
 \ir 6_reads/get_entity_stats_for_window.sql
+\ir 6_reads/read_history.sql
+\ir 6_reads/get_entity_history.sql
+\ir 6_reads/get_multiple_entity_history.sql
+\ir 6_reads/get_entity_history_from_view.sql
+\ir 6_reads/get_entity_first_times.sql
+\ir 6_reads/history_views.sql
 
 -- what operators look at: the page in the Airflow UI is made of these
 \ir 6_reads/windows.sql

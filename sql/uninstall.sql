@@ -91,7 +91,7 @@ begin
                 c.relnamespace = 'entity_stats'::regnamespace
                 or (
                     c.relnamespace = 'public'::regnamespace
-                    and c.relname in ('entity_stats_cache', 'character_stats', 'corporation_stats', 'alliance_stats')
+                    and c.relname in ('entity_stats_cache', 'character_stats', 'corporation_stats', 'alliance_stats', 'entity_months', 'entity_days')
                 )
             )
     ) as d;

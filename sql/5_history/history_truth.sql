@@ -46,13 +46,15 @@ begin atomic
             -p.kills, -p.losses, -p."iskDestroyed", -p."iskLost", -p."soloKills", -p."soloLosses", -p."npcKills", -p."npcLosses"
         from entity_stats.pending_facts() as l
         cross join lateral entity_stats.parties(l.facts) as p
-        where p."killmailTime" >= entity_stats.midnight(history_truth.from_day) and p."killmailTime" < entity_stats.midnight(history_truth.to_day)
+        where
+            p."killmailTime" >= entity_stats.midnight(history_truth.from_day)
+            and (history_truth.to_day is null or p."killmailTime" < entity_stats.midnight(history_truth.to_day))
         union all
         select
             l."entityType", l."entityId", date_trunc(history_truth.granularity, l.day::timestamp)::date,
             -l.kills, -l.losses, -l."iskDestroyed", -l."iskLost", -l."soloKills", -l."soloLosses", -l."npcKills", -l."npcLosses"
         from entity_stats.late as l
-        where l.day >= history_truth.from_day and l.day < history_truth.to_day
+        where l.day >= history_truth.from_day and (history_truth.to_day is null or l.day < history_truth.to_day)
     ) as f
     group by f."entityType", f."entityId", f.date
     having
@@ -63,7 +65,7 @@ begin atomic
 end;
 
 comment on function entity_stats.history_truth(text, date, date) is
-'What the history must have for the days from from_day to before to_day, per entity and day or month (granularity): killmails minus late and pending facts; ISK, UTC.';
+'What the history must have for the days from from_day to before to_day (null: no end), per entity and day or month (granularity): killmails minus late and pending facts; ISK, UTC.';
 
 create or replace function entity_stats.history_drift(granularity text, from_day date, to_day date)
 returns table (
