@@ -124,6 +124,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 6_reads/get_stats_cache_summary.sql
 \ir 6_reads/killmails_per_hour.sql
 \ir 6_reads/backlog.sql
+\ir 6_reads/history_progress.sql
 \ir 6_reads/run_history.sql
 \ir 6_reads/lookup.sql
 

@@ -100,6 +100,7 @@ def test_off_is_free(ready: Database) -> None:
     said = ready.psql("-qc", "call entity_stats.close_history()").stderr
     assert "No history is kept" in said
     assert late(ready) == 0
+    assert ready.fetch("select * from entity_stats.history_progress()") == []
     assert ready.value("select count(*) from pg_inherits where inhparent = 'entity_stats.month'::regclass") == 0
     assert ready.value('select "historyTo" from entity_stats.state') is None
 
@@ -224,10 +225,16 @@ def test_interrupted_and_resumed(ready: Database) -> None:
         session.execute("select entity_stats.close_range()")
     assert ready.value('select "closedTo" from entity_stats.history') == stopped
     assert not closed(ready)
+    [(done_to, target, percent)] = ready.fetch(
+        'select "closedTo", "targetDay", percent from entity_stats.history_progress()'
+    )
+    assert done_to == stopped < target
+    assert 0 < percent < 100
     ready.execute("insert into public.killmails select * from test.killmails(60, 2)")
     assert drift(ready) == []
     said = ready.psql("-qc", "call entity_stats.close_history()").stderr
     assert f"up to {stopped}:" not in said
+    assert ready.value("select percent from entity_stats.history_progress()") == 100
     assert closed(ready)
     assert_history(ready)
 
