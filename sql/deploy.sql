@@ -44,11 +44,11 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 3_cache/entity_stats_cache.sql
 \ir 3_cache/run.sql
 \ir 3_cache/run_check.sql
+\ir 3_cache/lock_patiently.sql
 \ir 3_cache/state.sql
 \ir 3_cache/time_window.sql
 \ir 3_cache/cutoff_at.sql
 \ir 3_cache/past.sql
-\ir 3_cache/lock_patiently.sql
 \ir 3_cache/delta.sql
 \ir 3_cache/parties.sql
 \ir 3_cache/pending.sql

@@ -38,6 +38,7 @@ begin
         from pg_catalog.pg_attribute as a
         where a.attrelid = 'entity_stats.state'::regclass and a.attname = 'historyTo' and not a.attisdropped
     ) then
+        perform entity_stats.lock_patiently('entity_stats.state', 'access exclusive'); -- everybody reads it
         alter table entity_stats.state add column "historyTo" timestamptz;
     end if;
 end

@@ -422,3 +422,45 @@ def test_a_lock_on_late(ready: Database) -> None:
     assert pending(ready) == 5
     assert_history(ready)
     assert_exact(ready)
+
+
+def test_operators_keep_it(ready: Database) -> None:
+    """Whoever is a member of the operators' role does all of it; partitions are theirs; an uninstall leaves nothing."""
+    ready.execute('update entity_stats.history set "keepDays" = 40')
+    if not ready.fetch("select from pg_roles where rolname = 'historian'"):
+        ready.execute("create role historian login in role entity_stats_operator")
+    fill(ready, 100)
+    with ready.connect(user="historian") as session:
+        for days_ago in (60, 30, 1):
+            session.execute("call entity_stats.fill_history(now() - %s * interval '1 day')", [days_ago])
+        ready.execute("insert into public.killmails select * from test.killmails(60, 2)")
+        session.execute("call entity_stats.close_history()")
+        session.execute("select entity_stats.recount_month(now()::date - 30)")
+        assert_history(ready)
+        session.execute("call entity_stats.drop_history()")
+        session.execute("call entity_stats.fill_history()")
+    assert_history(ready)
+    assert (
+        ready.fetch(
+            """
+        select c.relname from pg_class as c
+        where c.relnamespace = 'entity_stats'::regnamespace and c.relkind in ('r', 'p') and c.relowner <> 'entity_stats_operator'::regrole
+        """
+        )
+        == []
+    )
+    result = ready.psql("-f", SQL / "uninstall.sql")
+    assert result.returncode == 0, result.stderr
+    assert ready.value("select to_regnamespace('entity_stats') is null")
+    assert ready.value("select to_regclass('public.entity_months') is null")
+
+
+def test_published(ready: Database) -> None:
+    """A site that publishes all its tables keeps a history as well."""
+    fill(ready, 40)
+    ready.execute("create publication everything for all tables")
+    fill(ready, 3)
+    ready.execute("insert into public.killmails select * from test.killmails(60, 2)")
+    fill(ready)
+    ready.execute("select entity_stats.recount_month(now()::date - 30)")
+    assert_history(ready)
