@@ -243,6 +243,7 @@ as $$
 declare
     to_day constant date := pg_catalog.date_trunc('day', entity_stats.past(as_of) at time zone 'UTC');
     step text;
+    reported timestamptz := pg_catalog.clock_timestamp();
 begin
     if not (select h.wanted from entity_stats.history as h) then
         raise notice 'No history is kept; to keep one: call entity_stats.fill_history()';
@@ -259,7 +260,10 @@ begin
         step := entity_stats.close_range();
         commit;
         exit when step is null;
-        raise notice '%', step;
+        if pg_catalog.clock_timestamp() - reported > interval '5 seconds' then
+            raise notice '  %', step;
+            reported := pg_catalog.clock_timestamp();
+        end if;
     end loop;
 
     while entity_stats.apply_late(2000) > 0 loop

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.server import EmbeddedServer
-from tests.benchmarks import cleanup, filling, measure, report
+from tests.benchmarks import cleanup, filling, history, measure, report
 from tests.benchmarks.worlds import YEARS, Bench, assert_exact
 from tests.database import Database
 
@@ -47,6 +47,7 @@ def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: i
         note("ingest during the backfill", filling.ingest_meanwhile(small, rounds))
         note("simulated week", filling.week(small))
         note("cleanup", cleanup.cleanup(small, rounds, fewer))
+        note("history", history.history(small, rounds, seconds, clients))
         note("materialized views", filling.materialized_views(small))
         databases = bench.variants(Database(server, "ours"), Database(server, "baseline"))
         note("write path", measure.write_path(databases, feed, rounds, seconds, clients))
