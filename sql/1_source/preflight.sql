@@ -60,8 +60,8 @@ begin
                 and not t.tgisinternal
                 and p.proowner is distinct from operators
         ) as found;
-    else
-        -- Names that an earlier version did not have.
+    elsif to_regclass('entity_stats.history') is null then
+        -- An upgrade: names that the version before did not have.
         select string_agg('relation public.' || c.relname, ', ' order by c.relname)
         into foreign_objects
         from pg_catalog.pg_class as c
