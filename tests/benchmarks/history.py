@@ -83,9 +83,9 @@ def commits(databases: dict[str, Database], rounds: int, length: float, clients:
     figures = []
     with tempfile.TemporaryDirectory() as folder:
         for what, text, count in (
-            ("single-row insert, 1 client", insert(1, feed), 1),
-            ("single-row insert, 5 % late, 1 client", LATE.format(feed=feed), 1),
-            (f"single-row insert, 5 % late, {clients} clients", LATE.format(feed=feed), clients),
+            ("beside a history: single-row insert, 1 client", insert(1, feed), 1),
+            ("beside a history: single-row insert, 5 % late, 1 client", LATE.format(feed=feed), 1),
+            (f"beside a history: single-row insert, 5 % late, {clients} clients", LATE.format(feed=feed), clients),
         ):
             script = Path(folder) / "script.sql"
             script.write_text(text)
