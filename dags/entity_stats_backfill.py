@@ -9,6 +9,7 @@ without alert.
 |---|---|
 | `as_of` | time from which the 14, 30 and 90 days count back; default: the run's logical date, else now |
 | `rebuild` | build a ready cache anew while it serves |
+| `history` | fill the history of days and months as well, once the cache is ready (about as long as the backfill) |
 | `full_verify` | compare every cell with killmails at the end (takes about as long as the backfill) |
 
 ### When a task fails
@@ -23,6 +24,8 @@ the server's message and its hint. After mending the cause, clear the failed tas
   DAG again, it starts anew. Out of disk: a rebuild stages its totals in `entity_stats.staged`, a first build of more
   than about ten million killmails needs temporary files.
 * **finish**: slices are not done: clear the phase that failed. Facts stay in the ledger meanwhile, nothing is lost.
+* **fill_history**: the cache is ready and serves; clear the task: it goes on at the month where it stopped, as does the
+  next nightly cleanup.
 * **verify**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
 * **full**: the same for the comparison of everything.
 """
@@ -58,6 +61,12 @@ with DAG(
         "rebuild": Param(
             False, type="boolean", title="Rebuild", description="Build a ready cache anew while it serves."
         ),
+        "history": Param(
+            True,
+            type="boolean",
+            title="History",
+            description="Fill the history of days and months once the cache is ready.",
+        ),
         "full_verify": Param(
             False,
             type="boolean",
@@ -88,17 +97,23 @@ with DAG(
         phases.append(phase)
 
     finish = SqlOperator(task_id="finish", sql="call entity_stats.backfill_finish()")
+    history = SqlOperator(
+        task_id="fill_history",
+        sql=f"call entity_stats.fill_history({AS_OF}, %(wanted)s::boolean)",
+        parameters={"wanted": "{{ params.history }}", **AS_OF_PARAMETERS},
+    )
     full_wanted = full_verify_wanted()
     verify, warnings, full = check_group("fail"), check_group("warn"), check_group("full")
     published = verdict()
     closing = summary(
         start,
         "Entity Stats Cache Backfill",
-        {heading: [f"{phase_id}.backfill"] for phase_id, (_, heading) in PHASES.items()} | {"Finishing...": ["finish"]},
+        {heading: [f"{phase_id}.backfill"] for phase_id, (_, heading) in PHASES.items()}
+        | {"Finishing...": ["finish"], "Filling the history...": ["fill_history"]},
     )
 
     chain(deploy, begin, start, *phases, finish)
-    finish >> [verify, warnings, full_wanted]
+    finish >> history >> [verify, warnings, full_wanted]
     full_wanted >> full
-    [finish, verify, full] >> published
+    [finish, history, verify, full] >> published
     [warnings, published] >> closing

@@ -1,10 +1,10 @@
 """Ages the windows every night at 02:00 UTC, and proves that the cache is exact.
 
-What has become older than 14, 30 and 90 days leaves its window, in small steps while killmails arrive; missed nights
-are caught up. New partitions get their triggers, pending facts are folded, leaderboards get new lists, everybody is
-ranked. Then every claim is checked; what a check finds wrong is repaired, within a limit, and **the run fails all the
-same**: somebody should know. While the cache is not ready the run ends skipped at `gate`, without alert. Run it by hand
-whenever you like; run again after being killed, it goes on.
+What has become older than 14, 30 and 90 days leaves its window, in small steps while killmails arrive; the days of a
+history are closed; missed nights are caught up. New partitions get their triggers, pending facts are folded,
+leaderboards get new lists, everybody is ranked. Then every claim is checked; what a check finds wrong is repaired,
+within a limit, and **the run fails all the same**: somebody should know. While the cache is not ready the run ends
+skipped at `gate`, without alert. Run it by hand whenever you like; run again after being killed, it goes on.
 
 | param | meaning |
 |---|---|
@@ -21,6 +21,7 @@ Trouble that passes has been retried already; clear the failed task, or leave it
 * **fold**: facts stay pending and nothing is lost; see the server's message, then `call entity_stats.fold_pending()`.
 * **age**: the windows stay as they were and go on from there. The gate is held: look for the holder in `pg_locks` on
   `entity_stats.gate`.
+* **close_history**: days stay open, reads take them from killmails, the next night catches up; see the message.
 * **mark_leaders**: the leaderboards keep the lists that they have, and stay exact; see the server's message.
 * **rank_entities**: ranks stay those of the last cleanup; see the server's message.
 * **verify**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
@@ -87,6 +88,9 @@ with TestableDAG(
                 for period in PERIODS
             ]
         )
+    close = SqlOperator(
+        task_id="close_history", sql=f"call entity_stats.close_history({AS_OF})", parameters=AS_OF_PARAMETERS
+    )
     leaders = SqlOperator(task_id="mark_leaders", sql="call entity_stats.mark_leaders()")
     ranks = SqlOperator(
         task_id="rank_entities", sql=f"call entity_stats.rank_entities({AS_OF})", parameters=AS_OF_PARAMETERS
@@ -104,6 +108,7 @@ with TestableDAG(
             "Guarding new partitions...": ["guard"],
             "Folding pending killmails...": ["fold"],
             "Ageing the windows...": [f"age.age_{period}" for period in PERIODS],
+            "Closing days of the history...": ["close_history"],
             "Drawing the leaderboards' marks...": ["mark_leaders"],
             "Ranking everybody...": ["rank_entities"],
             "Repairing...": ["repair", "recheck"],
@@ -111,8 +116,9 @@ with TestableDAG(
     )
 
     chain(gate, start, guard, fold, age, leaders, ranks)
-    [fold, age] >> checked[0]
-    [fold, age] >> checked[1]
+    fold >> close
+    [fold, age, close] >> checked[0]
+    [fold, age, close] >> checked[1]
     [checked[0], recheck] >> published
     start >> prune
     [published, checked[1], ranks, prune] >> closing

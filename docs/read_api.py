@@ -36,10 +36,11 @@ order by
     case
         when p.proname = 'get_entity_stats' then 1
         when p.proname like 'get%stats_from_cache' then 2
-        when p.proname like '%from_view' then 3
+        when p.proname like '%stats_from_view' then 3
         when p.proname like '%window' then 4
         when p.proname like '%top%' then 5
-        else 6
+        when p.proname like '%history%' or p.proname like '%first%' then 6
+        else 7
     end, p.proname
 """
 VIEWS = """
@@ -54,7 +55,7 @@ order by c.relname
 COLUMNS = """
 select a.attname, format_type(a.atttypid, a.atttypmod), coalesce(col_description(a.attrelid, a.attnum), '')
 from pg_attribute as a
-where a.attrelid = 'entity_stats.stats'::regclass and a.attnum > 0
+where a.attrelid = %s::regclass and a.attnum > 0
 order by a.attnum
 """
 SUMMARY = """
@@ -72,8 +73,12 @@ def reference(session: psycopg.Connection[tuple[str, ...]]) -> str:
         lines += [f"### {name}", "", "```sql", f"{name}({arguments}) -> {result}", "```", "", comment, ""]
     lines += ["## Views", ""]
     lines += [f"- `{name}`: {comment}" for name, comment in session.execute(VIEWS)]
-    lines += ["", "## Columns of a row", "", "| column | type | |", "|---|---|---|"]
-    lines += [f"| `{name}` | {kind} | {comment} |" for name, kind, comment in session.execute(COLUMNS)]
+    for heading, row in (
+        ("Columns of a row", "entity_stats.stats"),
+        ("Columns of a row of the history", "entity_stats.entity_history"),
+    ):
+        lines += ["", f"## {heading}", "", "| column | type | |", "|---|---|---|"]
+        lines += [f"| `{name}` | {kind} | {comment} |" for name, kind, comment in session.execute(COLUMNS, [row])]
     lines += ["", "Columns of `get_stats_cache_summary()`: "]
     lines[-1] += ", ".join(f"`{name}` {kind}" for name, kind in session.execute(SUMMARY)) + "."
     return "\n".join(lines)

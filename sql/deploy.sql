@@ -21,6 +21,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 1_source/killmail_party.sql
 \ir 1_source/totals.sql
 \ir 1_source/totals_by_role.sql
+\ir 1_source/totals_by_date.sql
 
 -- triggers: write signed facts, nothing else
 \ir 2_capture/earlier_ledger.sql
@@ -44,11 +45,11 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 3_cache/entity_stats_cache.sql
 \ir 3_cache/run.sql
 \ir 3_cache/run_check.sql
+\ir 3_cache/lock_patiently.sql
 \ir 3_cache/state.sql
 \ir 3_cache/time_window.sql
 \ir 3_cache/cutoff_at.sql
 \ir 3_cache/past.sql
-\ir 3_cache/lock_patiently.sql
 \ir 3_cache/delta.sql
 \ir 3_cache/parties.sql
 \ir 3_cache/pending.sql
@@ -57,6 +58,8 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 3_cache/leader.sql
 \ir 3_cache/add.sql
 \ir 3_cache/merge.sql
+\ir 3_cache/late.sql
+\ir 3_cache/keep_late.sql
 \ir 3_cache/fold_at_commit.sql
 \ir 3_cache/fold_pending.sql
 
@@ -77,6 +80,13 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 4_backfill/recalculate.sql
 \ir 4_backfill/recalculate_active.sql
 \ir 4_backfill/repair.sql
+
+-- history: days and months, closed at night
+\ir 5_history/history.sql
+\ir 5_history/history_truth.sql
+\ir 5_history/close_history.sql
+\ir 5_history/apply_late.sql
+\ir 5_history/recount_month.sql
 
 -- ageing
 \ir 5_windows/move_window.sql
@@ -104,6 +114,12 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 6_reads/get_top_entities_by_efficiency_from_cache.sql
 \ir 6_reads/get_entity_rank.sql
 \ir 6_reads/get_entity_stats_for_window.sql
+\ir 6_reads/read_history.sql
+\ir 6_reads/get_entity_history.sql
+\ir 6_reads/get_multiple_entity_history.sql
+\ir 6_reads/get_entity_history_from_view.sql
+\ir 6_reads/get_entity_first_times.sql
+\ir 6_reads/history_views.sql
 
 -- what operators look at: the page in the Airflow UI is made of these
 \ir 6_reads/windows.sql
@@ -112,6 +128,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 6_reads/get_stats_cache_summary.sql
 \ir 6_reads/killmails_per_hour.sql
 \ir 6_reads/backlog.sql
+\ir 6_reads/history_progress.sql
 \ir 6_reads/run_history.sql
 \ir 6_reads/lookup.sql
 

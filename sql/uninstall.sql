@@ -86,12 +86,12 @@ begin
             format('drop %s %s', case c.relkind when 'v' then 'view' when 'c' then 'type' else 'table' end, c.oid::regclass) as command
         from pg_catalog.pg_class as c
         where
-            c.relkind in ('r', 'v', 'c')
+            c.relkind in ('r', 'p', 'v', 'c')
             and (
                 c.relnamespace = 'entity_stats'::regnamespace
                 or (
                     c.relnamespace = 'public'::regnamespace
-                    and c.relname in ('entity_stats_cache', 'character_stats', 'corporation_stats', 'alliance_stats')
+                    and c.relname in ('entity_stats_cache', 'character_stats', 'corporation_stats', 'alliance_stats', 'entity_months', 'entity_days')
                 )
             )
     ) as d;

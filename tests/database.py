@@ -17,6 +17,7 @@ from demo.server import EmbeddedServer
 ROOT = Path(__file__).resolve().parents[1]
 SQL = ROOT / "sql"
 ORACLE = ROOT / "tests" / "oracle.sql"
+HISTORY_ORACLE = ROOT / "tests" / "history_oracle.sql"
 
 #: Roles of every server for tests, both LOGIN: the one may only write killmails, the other may do nothing.
 WRITER = "killmail_writer"
@@ -95,6 +96,10 @@ class Database:
     def oracle(self, params: Parameters = None) -> list[tuple[Any, ...]]:
         """The cells of the cache that differ from the specification's arithmetic; empty = exact."""
         return self.fetch(ORACLE.read_text(), params)
+
+    def history_oracle(self) -> list[tuple[Any, ...]]:
+        """The closed days and months that differ from killmails, and sums that differ from all-time; empty = exact."""
+        return self.fetch(HISTORY_ORACLE.read_text())
 
     def close(self) -> None:
         """Close the shared session, e.g. before the server is restarted; the next use opens another."""

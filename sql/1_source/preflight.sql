@@ -24,7 +24,7 @@ begin
             from pg_catalog.pg_class as c
             where
                 c.relnamespace = 'public'::regnamespace
-                and c.relname in ('entity_stats_cache', 'character_stats', 'corporation_stats', 'alliance_stats')
+                and c.relname in ('entity_stats_cache', 'character_stats', 'corporation_stats', 'alliance_stats', 'entity_months', 'entity_days')
                 and c.relowner is distinct from operators
             union all
             select 'function ' || p.oid::regprocedure
@@ -37,6 +37,10 @@ begin
                     'get_entity_stats_from_cache',
                     'get_entity_stats_from_view',
                     'get_entity_stats_for_window',
+                    'get_entity_history',
+                    'get_multiple_entity_history',
+                    'get_entity_history_from_view',
+                    'get_entity_first_times',
                     'get_character_stats_from_cache',
                     'get_corporation_stats_from_cache',
                     'get_alliance_stats_from_cache',
@@ -58,6 +62,15 @@ begin
                 and not t.tgisinternal
                 and p.proowner is distinct from operators
         ) as found;
+    elsif to_regclass('entity_stats.history') is null then
+        -- An upgrade: names that the version before did not have.
+        select string_agg('relation public.' || c.relname, ', ' order by c.relname)
+        into foreign_objects
+        from pg_catalog.pg_class as c
+        where
+            c.relnamespace = 'public'::regnamespace
+            and c.relname in ('entity_months', 'entity_days')
+            and c.relowner is distinct from operators;
     end if;
 
     if foreign_objects is not null then

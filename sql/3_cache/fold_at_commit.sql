@@ -75,7 +75,13 @@ begin
         return null;
     elsif cardinality(facts) > most then
         return format('more than %s killmails', most);
-    elsif lightest >= 0 and oldest >= greatest(now_state."cutoff14d", now_state."cutoff30d", now_state."cutoff90d") then
+    end if;
+
+    if oldest < now_state."historyTo" then
+        perform entity_stats.keep_late(facts, now_state."historyTo");
+    end if;
+
+    if lightest >= 0 and oldest >= greatest(now_state."cutoff14d", now_state."cutoff30d", now_state."cutoff90d") then
         perform entity_stats.add(facts, '{}', 15, null, null);
         return null;
     end if;

@@ -39,6 +39,7 @@ declare
     parts bigint [];
     facts entity_stats.fact [];
     retried boolean;
+    history_to timestamptz;
 begin
     -- The turn first: who waits for it holds nothing. Then killmails before the gate, as everywhere: merge() may look something up.
     perform set_config('lock_timeout', '0', true);
@@ -82,6 +83,11 @@ begin
         from entity_stats.ledger as l
         cross join lateral unnest(l.facts) as f
         where l.part = any(parts);
+
+        select s."historyTo" into history_to from entity_stats.state as s;
+        if history_to is not null then
+            perform entity_stats.keep_late(facts, history_to);
+        end if;
 
         -- Others may have been folded while one of these failed.
         perform entity_stats.merge(facts, verify => retried or cardinality(except_parts) > 0);
@@ -157,6 +163,11 @@ begin
     end loop;
     commit;
 
+    while entity_stats.apply_late(2000) > 0 loop
+        commit;
+    end loop;
+    commit;
+
     raise notice 'Folded % pending killmails', pg_catalog.to_char(total, 'FM999,999,999,990');
 
     if pg_catalog.cardinality(failed) > 0 then
@@ -168,4 +179,4 @@ end
 $$;
 
 comment on procedure entity_stats.fold_pending () is
-'Applies all pending facts to the cache (bulk loads, other isolation levels, faults), 500 killmails per transaction. Call it with autocommit.';
+'Applies all pending facts to the cache (bulk loads, other isolation levels, faults), 500 killmails per transaction, and what has come late to the history. Call it with autocommit.';

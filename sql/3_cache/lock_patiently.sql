@@ -16,6 +16,7 @@ begin
             perform set_config('lock_timeout', patience::text, true);
             case mode
                 when 'exclusive' then execute format('lock table %s in exclusive mode', target);
+                when 'access exclusive' then execute format('lock table %s in access exclusive mode', target);
                 when 'access share' then execute format('lock table %s in access share mode', target);
             end case;
             return;
@@ -34,4 +35,4 @@ end
 $$;
 
 comment on function entity_stats.lock_patiently(regclass, text) is
-'Locks a table, and with it its partitions, in mode exclusive or access share, in waits that grow from 50 to 800 ms, with pauses between; gives up with an error after 10 minutes.';
+'Locks a table, and with it its partitions, in mode exclusive, access exclusive or access share, in waits that grow from 50 to 800 ms, with pauses between; gives up with an error after 10 minutes.';

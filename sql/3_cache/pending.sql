@@ -2,7 +2,7 @@
 -- asks for those types, which would lock killmails.
 create or replace function entity_stats.facts_aside()
 returns table (part bigint, xid xid8, "capturedAt" timestamptz, fact entity_stats.fact, reason text)
-language plpgsql stable
+language plpgsql stable security definer -- views of readers call it, who have no right on whole killmails
 set search_path = pg_catalog, pg_temp
 set jit = off
 as $$

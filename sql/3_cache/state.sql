@@ -10,7 +10,8 @@ create table if not exists entity_stats.state (
     "finishedTo" bigint,
     "cutoff90d" timestamptz not null,
     "cutoff30d" timestamptz not null,
-    "cutoff14d" timestamptz not null
+    "cutoff14d" timestamptz not null,
+    "historyTo" timestamptz
 );
 
 do $$
@@ -29,6 +30,20 @@ begin
 end
 $$;
 
+do $$
+begin
+    -- Of the version without history.
+    if not exists (
+        select
+        from pg_catalog.pg_attribute as a
+        where a.attrelid = 'entity_stats.state'::regclass and a.attname = 'historyTo' and not a.attisdropped
+    ) then
+        perform entity_stats.lock_patiently('entity_stats.state', 'access exclusive'); -- everybody reads it
+        alter table entity_stats.state add column "historyTo" timestamptz;
+    end if;
+end
+$$;
+
 -- Until the first backfill the views count back from the deployment.
 insert into entity_stats.state (status, retaining, "cutoff90d", "cutoff30d", "cutoff14d")
 select 'empty', false, now() - 90 * interval '24 hours', now() - 30 * interval '24 hours', now() - 14 * interval '24 hours'
@@ -41,6 +56,8 @@ comment on table entity_stats.state is 'Status of the cache and of a running bui
 comment on column entity_stats.state.status is 'ready: folds apply facts to the cache; backfilling: they leave them in the ledger; empty: they drop them.';
 comment on column entity_stats.state.retaining is 'A build still needs applied facts: folds keep them in the ledger, marked as folded.';
 comment on column entity_stats.state."cutoff90d" is 'Killmails at or after it count in the window. Moves forward by ageing only.';
+comment on column entity_stats.state."historyTo" is
+'Folds keep facts of killmails before it in entity_stats.late; a midnight, UTC. Moves forward by closing days only. Null: no history.';
 comment on column entity_stats.state."asOf" is 'Time from which the running or last backfill counted its windows back.';
 comment on column entity_stats.state."systemIdentifier" is 'Server on which the running build took its snapshots.';
 comment on column entity_stats.state."finishedTo" is 'The last id that the finish has written.';

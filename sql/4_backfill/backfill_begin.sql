@@ -14,6 +14,7 @@ declare
 begin
     perform entity_stats.require_source(as_built => false);
     perform entity_stats.claim_build(alone => true);
+    perform entity_stats.claim_history();
     perform entity_stats.lock_patiently('public.killmails', 'access share');
     -- What may take long comes before the gate.
     lock table entity_stats.staged in access exclusive mode;
@@ -45,6 +46,7 @@ begin
     delete from entity_stats.ledger as l where l.folded;
     update entity_stats.ledger as l set absorbed = false where l.absorbed;
     delete from entity_stats.aside; -- all committed: the build reads them in killmails
+    update entity_stats.history as h set "closedTo" = null; -- built anew as well, once the cache is
 
     -- The transaction ids of a restored ledger are yet to come here, so no snapshot would have seen them. All are committed.
     if now_state."systemIdentifier" is distinct from identity then
@@ -58,9 +60,11 @@ begin
         delete from public.entity_stats_cache; -- not TRUNCATE: whoever still reads an older snapshot must find it
         delete from entity_stats.mark;
         delete from entity_stats.leader;
+        delete from entity_stats.late;
         update entity_stats.state as s
         set
             status = 'backfilling',
+            "historyTo" = null, -- until it is ready nobody folds, and so keeps anything for the history
             retaining = false,
             "readyAt" = null,
             "cutoff90d" = entity_stats.cutoff_at(at_time, 90),

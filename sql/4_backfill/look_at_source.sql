@@ -82,6 +82,25 @@ $$;
 
 comment on function entity_stats.entities_in(oid, text) is 'Ids of the entities of a type that have killmails in a partition.';
 
+create or replace function entity_stats.months_in(leaf oid)
+returns date[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set row_security = off
+as $$
+declare
+    months date [];
+begin
+    execute format(
+        'select array_agg(distinct date_trunc(''month'', k."killmailTime" at time zone ''UTC'')::date) from only %s as k', leaf::regclass
+    )
+    into months;
+    return months;
+end
+$$;
+
+comment on function entity_stats.months_in(oid) is 'Months (UTC) that have killmails in a partition.';
+
 create or replace function entity_stats.is_countable(leaf oid)
 returns boolean
 language plpgsql
@@ -112,6 +131,7 @@ declare
     type text;
     ids bigint [];
     changed bigint;
+    month date;
 begin
     perform entity_stats.note_source(adopt);
     commit;
@@ -133,6 +153,10 @@ begin
                     select count(*) into changed from entity_stats.recalculate_entities(type, ids[i : i + 199]);
                     commit;
                 end loop;
+            end loop;
+            for month in select m.month from pg_catalog.unnest(entity_stats.months_in(new_leaf)) as m (month) loop
+                perform entity_stats.recount_month(month);
+                commit;
             end loop;
             raise notice 'Partition % is counted', new_leaf::regclass;
         else

@@ -16,12 +16,32 @@ begin atomic
         order by l.claim, l."checkedAt" desc
     ) as c
     cross join lateral jsonb_array_elements(c.sample) as o (item)
-    where o.item ? 'entityType' and o.item ? 'entityId'
+    where o.item ? 'entityType' and o.item ? 'entityId' and o.item ->> 'month' is null -- what names a month is about the history
     group by o.item ->> 'entityType', o.item ->> 'entityId';
 end;
 
 comment on function entity_stats.wrong_entities(bigint) is
 'Entities that the newest results of a run''s checks list as wrong; unlisted: a check found more rows than it kept, so that these are not all.';
+
+create or replace function entity_stats.wrong_months(run bigint)
+returns setof date
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select (o.item ->> 'month')::date as month
+    from (
+        select distinct on (l.claim) l.sample
+        from entity_stats.check_run as l
+        where l.run = wrong_months.run and l.severity <> 'warn'
+        order by l.claim, l."checkedAt" desc
+    ) as c
+    cross join lateral jsonb_array_elements(c.sample) as o (item)
+    where o.item ->> 'month' is not null
+    group by o.item ->> 'month'
+    order by o.item ->> 'month';
+end;
+
+comment on function entity_stats.wrong_months(bigint) is 'Months of the history that the newest results of a run''s checks list as wrong.';
 
 create or replace procedure entity_stats.repair(run bigint, most integer default 100)
 language plpgsql
@@ -31,7 +51,21 @@ declare
     incomplete boolean;
     todo record;
     changed bigint;
+    months constant date [] := array(select m.month from entity_stats.wrong_months(run) as m (month));
+    wrong_month date;
 begin
+    if pg_catalog.cardinality(months) > most then
+        raise warning 'Checks of run % found % months of the history wrong, the limit of repair is %: left for a person',
+            run, pg_catalog.cardinality(months), most
+            using hint = 'See entity_stats.check_run for the rows. When the cause is mended: call entity_stats.backfill(rebuild => true).';
+    else
+        foreach wrong_month in array months loop
+            changed := entity_stats.recount_month(wrong_month);
+            commit;
+            raise notice 'Recounted % of the history: % rows', pg_catalog.to_char(wrong_month, 'YYYY-MM'), changed;
+        end loop;
+    end if;
+
     select count(*), pg_catalog.bool_or(w.unlisted) into entities, incomplete
     from entity_stats.wrong_entities(run) as w;
 
@@ -60,4 +94,4 @@ end
 $$;
 
 comment on procedure entity_stats.repair (bigint, integer) is
-'Recalculates the entities that checks of a run found wrong, when they are at most most; more are left for a person, with a warning. Call it with autocommit.';
+'Recalculates the entities, and recounts the months of the history, that checks of a run found wrong, when they are at most most; more are left for a person, with a warning. Call it with autocommit.';

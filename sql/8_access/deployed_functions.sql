@@ -23,6 +23,10 @@ begin atomic
             to_regprocedure('public.get_top_entities_by_kills_from_cache(text,text,integer,text)'),
             to_regprocedure('public.get_top_entities_by_efficiency_from_cache(text,text,bigint,integer,text)'),
             to_regprocedure('public.get_entity_rank(bigint,text,text)'),
+            to_regprocedure('public.get_entity_history(bigint,text,text,date,date,boolean)'),
+            to_regprocedure('public.get_multiple_entity_history(bigint[],text,text,date,date,boolean)'),
+            to_regprocedure('public.get_entity_history_from_view(bigint,text,text,date,date,boolean)'),
+            to_regprocedure('public.get_entity_first_times(bigint,text)'),
             to_regprocedure('public.is_stats_cache_populated()'),
             to_regprocedure('public.get_stats_cache_summary()')
         );

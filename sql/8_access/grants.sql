@@ -17,6 +17,10 @@ public.get_top_entities_from_cache(text, text, text, text, integer, bigint),
 public.get_top_entities_by_kills_from_cache(text, text, integer, text),
 public.get_top_entities_by_efficiency_from_cache(text, text, bigint, integer, text),
 public.get_entity_rank(bigint, text, text),
+public.get_entity_history(bigint, text, text, date, date, boolean),
+public.get_multiple_entity_history(bigint[], text, text, date, date, boolean),
+public.get_entity_history_from_view(bigint, text, text, date, date, boolean),
+public.get_entity_first_times(bigint, text),
 public.is_stats_cache_populated(),
 public.get_stats_cache_summary()
 to entity_stats_reader;
@@ -24,7 +28,7 @@ to entity_stats_reader;
 -- The views are inlined down to killmails, so that a filter reaches its indexes; whoever reads them must be allowed what they
 -- are made of: the columns that the cache reads, and what turns them into figures, by name, because killmail() is looked up when
 -- it is run. Nothing else in schema entity_stats is granted to them.
-grant select on public.character_stats, public.corporation_stats, public.alliance_stats to entity_stats_reader;
+grant select on public.character_stats, public.corporation_stats, public.alliance_stats, public.entity_months, public.entity_days to entity_stats_reader;
 grant usage on schema entity_stats to entity_stats_reader;
 grant select on entity_stats.time_window to entity_stats_reader;
 grant select (
@@ -38,6 +42,11 @@ entity_stats.source_stats(text),
 entity_stats.stats(entity_stats.delta),
 entity_stats.truth(),
 entity_stats.totals(timestamptz, timestamptz),
+entity_stats.totals_by_date(text, timestamptz, timestamptz),
+entity_stats.parties(entity_stats.fact[]),
+entity_stats.facts_aside(),
+entity_stats.closed_to(),
+entity_stats.midnight(date),
 entity_stats.killmail_party(),
 entity_stats.killmail(),
 entity_stats.isk(double precision),

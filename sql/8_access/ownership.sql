@@ -28,10 +28,11 @@ begin
                 c.relnamespace = 'entity_stats'::regnamespace
                 or c.oid in (
                     'public.entity_stats_cache'::regclass, 'public.character_stats'::regclass,
-                    'public.corporation_stats'::regclass, 'public.alliance_stats'::regclass
+                    'public.corporation_stats'::regclass, 'public.alliance_stats'::regclass,
+                    'public.entity_months'::regclass, 'public.entity_days'::regclass
                 )
             )
-            and c.relkind in ('r', 'v')
+            and c.relkind in ('r', 'p', 'v')
             and c.relowner <> operator_oid
         union all
         select format('alter type %s owner to entity_stats_operator', t.oid::regtype)

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import cleanup, filling, measure, reads, report, worlds
+from tests.benchmarks import cleanup, filling, history, measure, reads, report, worlds
 from tests.benchmarks.worlds import YEARS, Bench, assert_exact
 from tests.database import Database
 
@@ -46,6 +46,7 @@ def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: i
         note("ingest during the backfill", filling.ingest_meanwhile(small, rounds))
         note("simulated week", filling.week(small))
         note("cleanup", cleanup.cleanup(small, rounds, fewer))
+        note("history", history.history(small, rounds, seconds, clients))
         note("materialized views", filling.materialized_views(small))
         databases = bench.variants(Database(server, "ours"), Database(server, "baseline"))
         note("write path", measure.write_path(databases, feed, rounds, seconds, clients))

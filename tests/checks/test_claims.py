@@ -10,7 +10,7 @@ import pytest
 
 from tests.checks.claims import claims, offences
 from tests.database import SQL, WRITER, Database
-from tests.invariants.world import SHAPES, fold_pending, pending
+from tests.invariants.world import SHAPES, assert_exact, fold_pending, pending
 
 #: The entity that corruptions are about: more killmails in each wider window, all of them with other figures.
 WRONG = """where "entityId" = 3 and "entityType" = 'character'"""
@@ -260,6 +260,71 @@ CORRUPTIONS = [
 ]
 
 
+DAYS, HISTORY, MONTHS = "closed_days_are_exact", "history_is_exact", "months_add_up"
+
+#: The same for a cache that keeps a history.
+HISTORY_CORRUPTIONS = [
+    *[
+        Corruption(
+            f"{counter} of the last day",
+            f"""
+            update entity_stats.day set "{counter}" = "{counter}" + 1
+            where ("entityId", "entityType", day) in (
+                select d."entityId", d."entityType", d.day from entity_stats.day as d order by d.day desc limit 1
+            ) and day = (now() at time zone 'UTC')::date - 1
+            """,
+            {DAYS, HISTORY, MONTHS},
+        )
+        for counter in (
+            "kills",
+            "losses",
+            "iskDestroyed",
+            "iskLost",
+            "soloKills",
+            "soloLosses",
+            "npcKills",
+            "npcLosses",
+        )
+    ],
+    Corruption("all months", "update entity_stats.month set kills = kills - 1", {DAYS, HISTORY, MONTHS}),
+    Corruption(
+        "a month and its days",
+        """
+        insert into entity_stats.month select "entityId", 'alliance', month, 1, 0, 0, 0, 0, 0, 0, 0 from (
+            select 4242 as "entityId", min(month) as month from entity_stats.month
+        ) as m;
+        insert into entity_stats.day select "entityId", "entityType", month, kills, 0, 0, 0, 0, 0, 0, 0
+        from entity_stats.month where "entityId" = 4242
+        """,
+        {HISTORY, MONTHS},
+    ),
+    Corruption("days that have no rows", "truncate entity_stats.day", {DAYS, HISTORY, MONTHS}),
+    Corruption(
+        "lost late facts",
+        """
+        insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId") values (1, now() - interval '200 days', 777);
+        commit;
+        delete from entity_stats.late
+        """,
+        {HISTORY, MONTHS},
+    ),
+    Corruption(
+        "a killmail past the triggers, years ago",
+        """
+        set entity_stats.capture = 'off';
+        insert into public.killmails ("killmailId", "killmailTime", "topAttackerCharacterId") values (1, now() - interval '200 days', 3);
+        reset entity_stats.capture;
+        """,
+        {*ALL_TIME, HISTORY},
+    ),
+    Corruption(
+        "a cache that has lost a killmail",
+        f'update public.entity_stats_cache set "kills90d" = "kills90d" - 1, "killsAll" = "killsAll" - 1 {WRONG}',
+        {*WINDOWED, MONTHS},
+    ),
+]
+
+
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda corruption: corruption.name)
 def test_corruption_is_found(ready: Database, corruption: Corruption) -> None:
     """The claims that say so fail, and no other."""
@@ -268,8 +333,31 @@ def test_corruption_is_found(ready: Database, corruption: Corruption) -> None:
     assert set(found) == corruption.broken, found
 
 
+@pytest.mark.parametrize("corruption", HISTORY_CORRUPTIONS, ids=lambda corruption: corruption.name)
+def test_corruption_of_the_history_is_found(ready: Database, corruption: Corruption) -> None:
+    """The claims that say so fail, and no other but the day's sample; what names a month is recounted, and all is well."""
+    ready.execute(
+        """
+        insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId", "topAttackerCharacterId")
+        select 5, (now() at time zone 'UTC')::date::timestamp at time zone 'UTC' - interval '1 hour', 3, 3
+        """
+    )
+    ready.execute("call entity_stats.fill_history()")
+    assert offences(ready) == {}
+    ready.execute(corruption.sql)
+    found = offences(ready)
+    assert set(found) - {DAYS} == corruption.broken - {DAYS}, found
+    assert DAYS in found or DAYS not in corruption.broken
+    run = ready.value("select entity_stats.start_run('check')")
+    for check in claims():
+        ready.execute("select entity_stats.run_check(%s, %s, %s, %s)", [run, check.claim, check.severity, check.query])
+    ready.execute("call entity_stats.repair(%s)", [run])
+    assert offences(ready) == {}
+    assert_exact(ready)
+
+
 def test_every_claim_can_fail() -> None:
-    broken = set.union(*(corruption.broken for corruption in CORRUPTIONS))
+    broken = set.union(*(corruption.broken for corruption in CORRUPTIONS + HISTORY_CORRUPTIONS))
     assert broken == {check.claim for check in claims()}
 
 
@@ -290,6 +378,8 @@ def test_offending_rows_name_the_entity(ready: Database) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES, indirect=True)
 def test_untouched(ready: Database) -> None:
+    assert offences(ready) == {}
+    ready.execute("call entity_stats.fill_history()")
     assert offences(ready) == {}
 
 
@@ -401,6 +491,7 @@ def test_in_a_storm(source: Database) -> None:
         with source.connect() as session:
             for days in range(59, -1, -1):
                 session.execute(f"call entity_stats.age_windows(now() - interval '{days} days')")
+                session.execute(f"call entity_stats.fill_history(now() - interval '{days} days')")
                 session.execute("call entity_stats.fold_pending()")
 
     with ThreadPoolExecutor() as pool:

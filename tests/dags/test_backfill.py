@@ -38,11 +38,14 @@ def test_it_fills_the_cache(filled: Airflow) -> None:
 
     database = filled.database
     assert database.oracle() == []
+    assert database.history_oracle() == []
+    assert database.value("select count(*) from entity_stats.month") > 0
     entities = database.value("select count(*) from public.entity_stats_cache")
     assert entities > 0
     [[operation, outcome, detail]] = database.fetch("select operation, outcome, detail from entity_stats.run")
     assert (operation, outcome) == ("backfill", "success")
     assert sorted(detail["steps"]) == [
+        "Filling the history...",
         "Finishing...",
         "Phase 1: Backfilling all-time stats...",
         "Phase 2: Backfilling 90-day stats...",
@@ -60,6 +63,14 @@ def test_it_fills_the_cache(filled: Airflow) -> None:
         rf"Total entities: {entities:,}",
     ):
         assert re.search(line, run.log), line
+
+
+def test_without_history(filled: Airflow) -> None:
+    """A site that does not want a history has none."""
+    run = filled.run(DAG_ID, {"history": False})
+    assert run.state == "success"
+    assert "No history is kept" in run.log
+    assert filled.database.value("select count(*) from entity_stats.month") == 0
 
 
 def test_a_ready_cache_is_left_alone(ready: Airflow) -> None:

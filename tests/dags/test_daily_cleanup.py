@@ -29,6 +29,7 @@ def aged(filled: Airflow) -> Airflow:
     """A cache whose windows are three weeks old, with a bulk load that is pending."""
     database = filled.database
     database.execute("call entity_stats.backfill(now() - interval '21 days')")
+    database.execute("call entity_stats.fill_history(now() - interval '21 days')")
     with database.connect() as session:
         session.execute("set entity_stats.fold = 'deferred'")
         session.execute("select sample.generate_killmails(50, now() - interval '60 days', now(), 7)")
@@ -46,6 +47,8 @@ def test_it_ages_the_windows_and_checks_every_claim(aged: Airflow) -> None:
     assert run.tasks["publish"] == run.tasks["summary"] == "success"
     assert run.tasks["recheck"] == "skipped"
     assert database.oracle() == []
+    assert database.history_oracle() == []
+    assert database.value("""select "closedTo" = (now() at time zone 'UTC')::date from entity_stats.history""")
     assert database.value("select pending from entity_stats.status()") == 0
     [as_of] = database.fetch(
         'select "asOf" from entity_stats.run where operation = %s and outcome = %s', ["cleanup", "success"]
@@ -58,6 +61,7 @@ def test_it_ages_the_windows_and_checks_every_claim(aged: Airflow) -> None:
     )
     for line in (
         r"✓ Folded \d+ pending killmails",
+        r"✓ The history is closed up to \d{4}-\d\d-\d\d",
         r"✓ Aged [1-9]\d* killmails out of 30d, which begins at .+ now, in [\d,]+ ms",
     ):
         assert re.search(line, run.log), line

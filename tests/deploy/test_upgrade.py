@@ -38,21 +38,53 @@ STATES = {
     ],
 }
 
-
-@pytest.fixture
-def before(tmp_path: Path) -> Path:
-    """The SQL of the version before, from the repository's history."""
-    return sql_of(BEFORE, tmp_path)
+#: The last version without a history of days and months.
+WITHOUT_HISTORY = "1ae0cc53798de15a3698a0900c84d4e40635a662"
 
 
-def sql_of(version: str, folder: Path) -> Path:
-    """The SQL of a version, put into a folder."""
-    archive = subprocess.run(["git", "archive", version, "sql"], cwd=ROOT, capture_output=True, check=False)
+def version(commit: str, folder: Path) -> Path:
+    """The SQL of an earlier version, from the repository's history."""
+    archive = subprocess.run(["git", "archive", commit, "sql"], cwd=ROOT, capture_output=True, check=False)
     if archive.returncode != 0:
         pytest.skip("this copy of the repository has no history")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
         tar.extractall(folder, filter="data")
     return folder / "sql"
+
+
+@pytest.fixture
+def before(tmp_path: Path) -> Path:
+    """The SQL of the version before."""
+    return version(BEFORE, tmp_path)
+
+
+def test_history_is_off_until_it_is_filled(source: Database, ready: Database, tmp_path: Path) -> None:
+    """No writer fails, a page that reads in a long transaction is not waited for in its way, and the result is as fresh."""
+    earlier = version(WITHOUT_HISTORY, tmp_path)
+    assert source.psql("-f", earlier / "deploy.sql").returncode == 0
+    source.execute("call entity_stats.backfill()")
+    with writers(source, 4) as committed:
+        more(committed)
+        result = source.psql("-f", SQL / "deploy.sql")
+        assert result.returncode == 0, result.stderr
+        more(committed)
+        assert source.value('select "historyTo" is null from entity_stats.state')
+        assert source.value("select count(*) from entity_stats.late") == 0
+        source.execute("call entity_stats.fill_history()")
+        more(committed)
+    assert source.value("select count(*) from entity_stats.month") > 0
+    assert_exact(source)
+    source.execute("call entity_stats.drop_history()")
+    source.execute(CUTOFFS)
+    partitions = {
+        name
+        for [name] in source.fetch(
+            "select inhrelid::regclass::text from pg_inherits where inhparent::regclass::text ~ '^entity_stats'"
+        )
+    }
+    assert {
+        item for item in catalog(source) - catalog(ready) if not any(name in str(item) for name in partitions)
+    } == set()
 
 
 @pytest.mark.parametrize("state", list(STATES))
@@ -82,7 +114,7 @@ def test_in_place(source: Database, before: Path, state: str) -> None:
 
 def test_lists_of_leaders(source: Database, ready: Database, tmp_path: Path) -> None:
     """Two lists of each become one, under writers: leaderboards are right at once, and fast after the next cleanup."""
-    before = sql_of(TWO_LISTS, tmp_path)
+    before = version(TWO_LISTS, tmp_path)
     assert source.psql("-f", before / "deploy.sql").returncode == 0
     source.execute("call entity_stats.backfill()")
     assert source.value("select count(*) from entity_stats.mark") == 24

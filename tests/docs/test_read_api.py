@@ -51,4 +51,4 @@ def test_the_python_example_runs(site: Database) -> None:
         text=True,
         check=False,
     )
-    assert (result.stderr, result.stdout) == ("", "1\n")
+    assert (result.stderr, result.stdout) == ("", "1\n[1]\n")

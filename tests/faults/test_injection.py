@@ -28,6 +28,7 @@ FUNCTIONS = [
     "entity_stats.add(entity_stats.fact[],entity_stats.delta[],integer,timestamptz,timestamptz)",
     "entity_stats.merge(entity_stats.fact[],entity_stats.delta[],boolean)",
     "entity_stats.last_times(text,boolean,bigint[],timestamp[])",
+    "entity_stats.keep_late(entity_stats.fact[],timestamptz)",
 ]
 
 #: Errors of any kind, and a cancelled statement, which handlers must name.
@@ -142,13 +143,14 @@ def world(worlds: Worlds) -> Iterator[Database]:
             grant usage on sequence test.fired to public;
             """
         )
+        database.execute("call entity_stats.fill_history()")
         yield database
 
 
 @pytest.fixture(scope="module")
 def expected(world: Database) -> dict[str, int]:
     """How many killmails there are after all transactions, by the function that they are for, when nothing fails."""
-    counts = {}
+    counts: dict[str, int] = {}
     for function in ("", *FUNCTIONS):
         if not counts or "truncate" in function:
             _reset(world)
@@ -158,7 +160,7 @@ def expected(world: Database) -> dict[str, int]:
             if world.value("select public.is_stats_cache_populated()"):
                 assert_exact(world)
             else:
-                world.execute("call entity_stats.backfill()")
+                _build(world)
     return counts
 
 
@@ -191,7 +193,7 @@ def test_never_raises(world: Database, expected: dict[str, int], place: Place) -
         assert written == expected.get(place.function, expected[""])
         if place.before and place.kind == "perform":
             # Neither the ledger nor aside nor the reason could be written: a warning in the log is what there is.
-            world.execute("call entity_stats.backfill(rebuild => true)")
+            _build(world)
         elif world.value("select public.is_stats_cache_populated()"):
             assert_exact(world)
         else:
@@ -199,11 +201,17 @@ def test_never_raises(world: Database, expected: dict[str, int], place: Place) -
                 "not captured" in world.value("select s.reason from entity_stats.status() as s")
                 or "truncate" in place.function
             )
-            world.execute("call entity_stats.backfill()")
+            _build(world)
         if not fired:
             break
     if not fired and place.kind != "return":
         pytest.fail(f"{place} is not reached by any of the transactions: add one that does")
+
+
+def _build(world: Database) -> None:
+    """Build all anew."""
+    world.execute("call entity_stats.backfill(rebuild => true)")
+    world.execute("call entity_stats.fill_history()")
 
 
 def _reset(world: Database) -> None:

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.database import WRITER
 from tests.invariants.storm import LEVELS
-from tests.invariants.world import Worlds, fold_pending, pending
+from tests.invariants.world import Worlds, assert_history, drift, fold_pending, pending
 
 #: Two transactions may be open at once, from one thread: what would wait for the other fails instead of hanging.
 NEVER_HANG = "-c lock_timeout=10s -c statement_timeout=60s"
@@ -211,6 +211,46 @@ class Site(RuleBasedStateMachine):
         if as_of:
             self.operator.execute("call entity_stats.age_window(%s, %s)", [period, as_of])
 
+    @rule(days=days_ago)
+    def close_days(self, days: int) -> None:
+        """The history is filled, or goes on; an earlier time than that of the last changes nothing."""
+        self.operator.execute("call entity_stats.fill_history(now() - %s * interval '1 day')", [days])
+
+    @rule(days=days_ago)
+    def close_days_half(self, days: int) -> None:
+        """The first step of closing, and perhaps some of the next: what comes then is late or not closed."""
+        self.operator.execute("update entity_stats.history set wanted = true")
+        self.operator.execute(
+            "select entity_stats.open_late(((now() - %s * interval '1 day') at time zone 'UTC')::date)", [days]
+        )
+        for _ in range(days % 3):
+            self.operator.execute("select entity_stats.close_range()")
+
+    @rule(draw=st.integers(0, 2**40))
+    def recount_a_month(self, draw: int) -> None:
+        """A month of the history that was right stays as it was."""
+        self.operator.execute(
+            """
+            select entity_stats.recount_month(m.month)
+            from (select h.month from entity_stats.month as h order by hashint8extended(h.month - '2000-01-01'::date, %s) limit 1) as m
+            """,
+            [draw],
+        )
+
+    @precondition(lambda self: not self.other)
+    @rule()
+    def forget(self) -> None:
+        """No history is kept any more."""
+        self.operator.execute("call entity_stats.drop_history()")
+
+    @rule(kind=types, entity=st.integers(1, 12), granularity=st.sampled_from(["day", "month"]))
+    def read_history(self, kind: str, entity: int, granularity: str) -> None:
+        """An entity's history says what killmails say."""
+        read = "select * from public.get_entity_history{}(%s, %s, %s)"
+        assert self.site.fetch(read.replace("{}", ""), [entity, kind, granularity]) == self.site.fetch(
+            read.replace("{}", "_from_view"), [entity, kind, granularity]
+        )
+
     @rule(kind=types, entity=st.integers(1, 12))
     def recalculate(self, kind: str, entity: int) -> None:
         """One entity: there is nothing to correct."""
@@ -249,6 +289,7 @@ class Site(RuleBasedStateMachine):
         """The cache plus what is pending is the truth."""
         assert self.site.value("select public.is_stats_cache_populated()")
         assert self.site.fetch("select * from entity_stats.differences()") == []
+        assert drift(self.site) == []
 
     def teardown(self) -> None:
         """Once all has ended and is folded, the cache alone is the truth."""
@@ -260,6 +301,7 @@ class Site(RuleBasedStateMachine):
             fold_pending(self.site)
             assert pending(self.site) == 0
             assert self.site.oracle() == []
+            assert_history(self.site)
         finally:
             self._stack.close()
 

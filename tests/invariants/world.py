@@ -233,6 +233,27 @@ def assert_exact(database: Database) -> None:
     assert database.oracle() == []
     assert (found := database.fetch(differences)) == [], found[:8]
     assert database.fetch(MISFILED) == []
+    assert_history(database)
+
+
+def drift(database: Database) -> list[tuple[Any, ...]]:
+    """What the closed rows of the history lack, pending and late facts taken into account."""
+    return [
+        row
+        for granularity in ("day", "month")
+        for row in database.fetch(
+            "select * from entity_stats.history_drift(%s, '-infinity', 'infinity')", [granularity]
+        )
+    ]
+
+
+def assert_history(database: Database) -> None:
+    """The history, what is late and what is pending are the truth now, and without the last once that is folded."""
+    assert (found := drift(database)) == [], found[:8]
+    fold_pending(database)
+    assert pending(database) == 0
+    assert (found := database.history_oracle()) == [], found[:8]
+    assert (found := drift(database)) == [], found[:8]
 
 
 def rows_of(database: Database, table: str) -> str:

@@ -20,6 +20,10 @@ READ_API = {
     "get_character_stats_from_cache(bigint,text)",
     "get_corporation_stats_from_cache(bigint,text)",
     "get_alliance_stats_from_cache(bigint,text)",
+    "get_entity_history(bigint,text,text,date,date,boolean)",
+    "get_multiple_entity_history(bigint[],text,text,date,date,boolean)",
+    "get_entity_history_from_view(bigint,text,text,date,date,boolean)",
+    "get_entity_first_times(bigint,text)",
     "get_multiple_entity_stats_from_cache(bigint[],text,text)",
     "get_top_entities_from_cache(text,text,text,text,integer,bigint)",
     "get_top_entities_by_kills_from_cache(text,text,integer,text)",
@@ -28,7 +32,7 @@ READ_API = {
     "is_stats_cache_populated()",
     "get_stats_cache_summary()",
 }
-VIEWS = {"character_stats", "corporation_stats", "alliance_stats"}
+VIEWS = {"character_stats", "corporation_stats", "alliance_stats", "entity_months", "entity_days"}
 
 #: Functions that a role may execute and reach by name.
 EXECUTABLE = """
@@ -88,6 +92,11 @@ MADE_OF = {
         "killmail",
         "isk",
         "cents",
+        "totals_by_date",
+        "parties",
+        "facts_aside",
+        "closed_to",
+        "midnight",
     )
 }
 
@@ -123,7 +132,7 @@ def test_operators_have_everything_of_ours(world: Database) -> None:
         """
         select c.oid::regclass
         from pg_class as c
-        where c.relnamespace = 'entity_stats'::regnamespace and c.relkind in ('r', 'v')
+        where c.relnamespace = 'entity_stats'::regnamespace and c.relkind in ('r', 'p', 'v')
             and pg_get_userbyid(c.relowner) <> %s
         """,
         [operator],
@@ -249,8 +258,16 @@ def test_text_arguments_are_values(world: Database, text: str) -> None:
         for position, kind in enumerate(name.partition("(")[2].rstrip(")").split(","))
         if kind == "text"
     ]
-    assert len(texts) == 24
-    good = {"bigint": "1", "text": "'alliance'", "integer": "1", "bigint[]": "array[1]", "interval": "interval '1 day'"}
+    assert len(texts) == 30
+    good = {
+        "date": "null",
+        "boolean": "false",
+        "bigint": "1",
+        "text": "'alliance'",
+        "integer": "1",
+        "bigint[]": "array[1]",
+        "interval": "interval '1 day'",
+    }
     with world.connect(user=READER) as session:
         for name, position in texts:
             kinds = name.partition("(")[2].rstrip(")").split(",")

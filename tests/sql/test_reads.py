@@ -511,6 +511,10 @@ def everything() -> list[str]:
         "public.get_entity_stats_from_cache(1, 'alliance', '30d')",
         "public.get_entity_stats_from_view(1, 'alliance', '30d')",
         "public.get_entity_stats_for_window(1, 'alliance', '90 days')",
+        "public.get_entity_history(1, 'alliance', 'day')",
+        "public.get_multiple_entity_history(array[1, 2], 'alliance', zeros => true)",
+        "public.get_entity_history_from_view(1, 'alliance')",
+        "public.get_entity_first_times(1, 'alliance')",
         "public.get_character_stats_from_cache(1, '30d')",
         "public.get_corporation_stats_from_cache(1, '30d')",
         "public.get_alliance_stats_from_cache(1, '30d')",
@@ -524,4 +528,6 @@ def everything() -> list[str]:
         "public.character_stats",
         "public.corporation_stats",
         "public.alliance_stats",
+        "public.entity_months",
+        "public.entity_days",
     ]

@@ -1,0 +1,21 @@
+-- What folds have added to the cache of days that the history has closed already, or is closing: late arrivals, new prices, deletions. One
+-- insert of the fold, in its transaction; apply_late() adds them to the history.
+create table if not exists entity_stats.late (
+    part bigint primary key generated always as identity,
+    "entityType" text collate "C" not null,
+    "entityId" bigint not null,
+    day date not null,
+    kills integer not null,
+    losses integer not null,
+    "iskDestroyed" numeric not null,
+    "iskLost" numeric not null,
+    "soloKills" integer not null,
+    "soloLosses" integer not null,
+    "npcKills" integer not null,
+    "npcLosses" integer not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+
+create index if not exists late_entity on entity_stats.late ("entityId", "entityType");
+
+comment on table entity_stats.late is 'What facts that were folded after their day was closed add to it, a row per killmail and party: the history does not contain it yet.';
+comment on column entity_stats.late.day is 'Day of the killmail, UTC.';

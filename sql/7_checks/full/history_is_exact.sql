@@ -1,0 +1,31 @@
+-- Every closed month of the history, and every day that is kept, equals a recount of killmails, for every entity, to the last digit.
+-- Late and pending facts are taken into account. The rows show what is missing in the history (negative: what is too much).
+--
+-- What to do: the months are counted anew, with their days: select entity_stats.recount_month('<month>'). Then find the cause, as for
+-- sampled_entities_are_exact.
+select
+    date_trunc('month', d.date::timestamp)::date as month,
+    d.granularity,
+    count(*) as rows,
+    sum(d.kills) as kills,
+    sum(d.losses) as losses,
+    sum(d."iskDestroyed") as "iskDestroyed",
+    sum(d."iskLost") as "iskLost",
+    sum(d."soloKills") as "soloKills",
+    sum(d."soloLosses") as "soloLosses",
+    sum(d."npcKills") as "npcKills",
+    sum(d."npcLosses") as "npcLosses"
+from (
+    select
+        'day' as granularity,
+        y.*
+    from entity_stats.history_drift('day', '-infinity', 'infinity') as y
+    union all
+    select
+        'month' as granularity,
+        m.*
+    from entity_stats.history_drift('month', '-infinity', 'infinity') as m
+) as d
+where isfinite(entity_stats.closed_to())
+group by date_trunc('month', d.date::timestamp), d.granularity
+order by date_trunc('month', d.date::timestamp), d.granularity;
