@@ -55,7 +55,6 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 3_cache/pending.sql
 \ir 3_cache/cached.sql
 \ir 3_cache/last_times.sql
-\ir 3_cache/leader.sql
 \ir 3_cache/add.sql
 \ir 3_cache/merge.sql
 \ir 3_cache/late.sql
@@ -88,8 +87,9 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 5_history/apply_late.sql
 \ir 5_history/recount_month.sql
 
--- ageing
+-- ageing; who leads, ranks
 \ir 5_windows/move_window.sql
+\ir 5_windows/leader.sql
 \ir 5_windows/mark_leaders.sql
 \ir 5_windows/rank_entities.sql
 \ir 5_windows/age_window.sql

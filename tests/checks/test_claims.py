@@ -153,10 +153,10 @@ CORRUPTIONS = [
     *[
         Corruption(name, f"{RANK} {sql}", {RANKED})
         for name, sql in {
-            "a rank": f'update entity_stats.rank set "killsRank" = "killsRank" + 1 {WRONG}',
-            "no rank by efficiency": f'update entity_stats.rank set "efficiencyRank" = null {WRONG}',
-            "a figure that was ranked": f"update entity_stats.rank set efficiency = efficiency - 0.0001 {WRONG}",
-            "figures of everybody": "update entity_stats.rank set isk = isk + 1",
+            "ranks": 'update entity_stats.rank set "killsRank" = "killsRank" + 1',
+            "no rank by efficiency": 'update entity_stats.rank set "efficiencyRank" = null',
+            "figures that were ranked": "update entity_stats.rank set efficiency = efficiency - 0.0001",
+            "other figures in the same order": "update entity_stats.rank set isk = isk + 1",
             "nobody with a rank but one": 'delete from entity_stats.rank as r where r."entityId" <> 3',
             "a number of ranks": "update entity_stats.ranking set efficient = efficient + 1",
         }.items()

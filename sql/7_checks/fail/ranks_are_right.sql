@@ -1,9 +1,9 @@
--- Every rank is what a recount says: of the figures that were ranked, in a sample of 20 entities of each type and period, drawn
+-- Every rank is what a recount says: of the figures that were ranked, in a sample of five entities of each type and period, drawn
 -- anew each day (UTC); and these figures are those of the cache, where its row is still the one that was ranked.
 --
 -- Ranks are those of the last cleanup; what has changed in the cache since then is no offence.
 --
--- What to do: call entity_stats.rank_entities() makes all ranks anew. If only sampled_entities_are_exact or its like fails as well,
+-- What to do: call entity_stats.rank_entities() makes all ranks anew. If sampled_entities_are_exact or its like fails as well,
 -- mend that first. Otherwise somebody has written to entity_stats.rank.
 with drawn as materialized (
     select
@@ -26,7 +26,7 @@ with drawn as materialized (
             from entity_stats.rank as l
             where l."entityType" = k."entityType" and l.period = k.period
             order by hashint8extended(l."entityId", date_part('epoch', date_trunc('day', now() at time zone 'UTC'))::bigint), l."entityId"
-            limit 20
+            limit 5
         ) as r
     where public.is_stats_cache_populated()
 ),
