@@ -34,6 +34,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 2_capture/not_captured.sql
 \ir 2_capture/capture_table.sql
 \ir 2_capture/lift_temp_file_limit.sql
+\ir 2_capture/keep_row.sql
 \ir 2_capture/update_entity_stats_on_insert.sql
 \ir 2_capture/capture_delete.sql
 \ir 2_capture/capture_update.sql

@@ -10,17 +10,20 @@ begin atomic
         n.node,
         array_agg(needed.name order by needed.name) as missing
     from entity_stats.nodes() as n (node)
+    inner join pg_class as c on n.node = c.oid
     cross join (
-        -- type: PostgreSQL's bits, 2 before, 4 insert, 8 delete, 16 update, 32 truncate.
+        -- type: PostgreSQL's bits, 1 each row, 2 before, 4 insert, 8 delete, 16 update, 32 truncate.
         values
             ('trigger_update_entity_stats_on_insert', 4, null, 'arrived', 'public.update_entity_stats_on_insert()'::regprocedure),
             ('trigger_update_entity_stats_on_update', 16, 'gone', 'arrived', 'entity_stats.capture_update()'::regprocedure),
             ('trigger_update_entity_stats_on_delete', 8, 'gone', null, 'entity_stats.capture_delete()'::regprocedure),
             ('trigger_update_entity_stats_on_truncate', 34, null, null, 'entity_stats.capture_truncate()'::regprocedure),
-            ('trigger_update_entity_stats_on_temp_file_limit', 30, null, null, 'entity_stats.lift_temp_file_limit()'::regprocedure)
+            ('trigger_update_entity_stats_on_temp_file_limit', 30, null, null, 'entity_stats.lift_temp_file_limit()'::regprocedure),
+            ('trigger_update_entity_stats_on_merge', 7, null, null, 'entity_stats.keep_row()'::regprocedure)
     ) as needed (name, type, gone, arrived, handler)
     where
-        not exists (
+        (needed.name <> 'trigger_update_entity_stats_on_merge' or (c.relispartition and c.relkind = 'r'))
+        and not exists (
             select 1
             from pg_trigger as t
             where
@@ -29,7 +32,7 @@ begin atomic
                 and t.tgtype = needed.type
                 and t.tgoldtable is not distinct from needed.gone
                 and t.tgnewtable is not distinct from needed.arrived
-                and (t.tgqual is null) = (needed.type <> 30)
+                and (t.tgqual is null) = (needed.type not in (7, 30))
                 and t.tgattr = ''
                 and t.tgfoid = needed.handler
                 and t.tgenabled = 'A'
@@ -46,6 +49,7 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms'
 as $$
 declare
+    events text [] := array['insert', 'update', 'delete', 'truncate', 'temp_file_limit'];
     event text;
 begin
     execute format(
@@ -68,9 +72,16 @@ begin
         'create or replace trigger trigger_update_entity_stats_on_temp_file_limit before insert or update or delete on %1$s '
         'for each statement when (current_setting(''temp_file_limit'') <> ''-1'') execute function entity_stats.lift_temp_file_limit()', node
     );
+    if (select c.relispartition and c.relkind = 'r' from pg_class as c where c.oid = node) then
+        execute format(
+            'create or replace trigger trigger_update_entity_stats_on_merge before insert on %1$s '
+            'for each row when (false) execute function entity_stats.keep_row()', node
+        );
+        events := events || 'merge'::text;
+    end if;
     -- Always: killmails that come in a session with session_replication_role = replica are killmails, too. Only: each node has
     -- its own triggers.
-    foreach event in array array['insert', 'update', 'delete', 'truncate', 'temp_file_limit'] loop
+    foreach event in array events loop
         execute format('alter table only %s enable always trigger trigger_update_entity_stats_on_%s', node, event);
     end loop;
     -- The operators' functions read the node itself when it is truncated.

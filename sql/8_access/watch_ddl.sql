@@ -74,6 +74,20 @@ begin
                     from unnest(fresh) as f (node)
                     cross join pg_trigger as g
                     where g.tgrelid = to_regclass('public.killmails') and g.tgname ~ '^trigger_update_entity_stats_on_'
+                    union all
+                    select
+                        l.step,
+                        format(
+                            case l.step
+                                when 2 then
+                                    'create trigger trigger_update_entity_stats_on_merge before insert on %s '
+                                    'for each row when (false) execute function entity_stats.keep_row()'
+                                else 'alter table only %s enable always trigger trigger_update_entity_stats_on_merge'
+                            end, c.oid::regclass
+                        )
+                    from (values (2), (3)) as l (step)
+                    cross join pg_class as c
+                    where c.oid = any(fresh) and c.relispartition and c.relkind = 'r'
                 ) as c
                 order by c.step
             loop

@@ -60,6 +60,24 @@ WRITES = {
             values (s."killmailId", s."killmailTime", 3, 4, 1.005)
         """,
     ],
+    "merge, in turns": [
+        "set enable_hashjoin = off",
+        "set enable_mergejoin = off",
+        """
+        merge into public.killmails as k
+        using (
+            select k."killmailId", k."killmailTime", k."solarSystemId" as place from public.killmails as k where k."solarSystemId" < 60
+            union all select 9000000 + n, now() - n * interval '3 days', 2 * n from generate_series(1, 40) as n
+            order by place
+        ) as s
+        on k."killmailId" = s."killmailId" and k."killmailTime" = s."killmailTime"
+        when matched and k."solarSystemId" % 4 = 3 then delete
+        when matched then update set "totalValue" = 10, "topAttackerAllianceId" = 2
+        when not matched then
+            insert ("killmailId", "killmailTime", "victimCharacterId", "topAttackerCharacterId", "totalValue")
+            values (s."killmailId", s."killmailTime", 3, 4, 1.005)
+        """,
+    ],
     "several statements per transaction": [
         "begin",
         INSERT.format(rows=20, seed=2),

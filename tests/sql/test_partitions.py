@@ -130,7 +130,7 @@ def test_new_partition(ready: Database, shape: str) -> None:
         select {first} + n, '1999-03-01 00:00:00+00', 1 + n % 3, 2, n from generate_series(1, 20) as n
     """
     leaf = "public.killmails_1999" if shape == "partitioned" else "public.killmails_1999_any"
-    new = [("killmails_1999", 5)] if shape == "partitioned" else [("killmails_1999", 5), ("killmails_1999_any", 5)]
+    new = [("killmails_1999", 6)] if shape == "partitioned" else [("killmails_1999", 5), ("killmails_1999_any", 6)]
     with ready.connect(user=WRITER) as writer:
         writer.execute(insert.format(table="public.killmails", first=2000000))
         assert_exact(ready)
