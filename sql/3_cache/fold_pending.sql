@@ -21,6 +21,7 @@ begin
     from taken as t;
 
     get diagnostics moved = row_count;
+    delete from entity_stats.aside as d where d.killmail ->> 'killmailTime' is null; -- no window has it
     return moved;
 end
 $$;

@@ -45,7 +45,6 @@ begin
     delete from entity_stats.phase;
     delete from entity_stats.ledger as l where l.folded;
     update entity_stats.ledger as l set absorbed = false where l.absorbed;
-    delete from entity_stats.aside; -- all committed: the build reads them in killmails
     update entity_stats.history as h set "closedTo" = null; -- built anew as well, once the cache is
 
     -- The transaction ids of a restored ledger are yet to come here, so no snapshot would have seen them. All are committed.
@@ -57,6 +56,7 @@ begin
         update entity_stats.state as s set retaining = true;
     else
         delete from entity_stats.invalidation;
+        delete from entity_stats.aside; -- all committed: the build reads them in killmails
         delete from public.entity_stats_cache; -- not TRUNCATE: whoever still reads an older snapshot must find it
         delete from entity_stats.mark;
         delete from entity_stats.leader;

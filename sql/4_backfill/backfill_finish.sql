@@ -55,6 +55,7 @@ as $$
 declare
     taken bigint [];
 begin
+    perform entity_stats.take_from_aside();
     -- In the order of capture: a deletion comes after the arrival that it deletes, although its transaction may be the older one.
     taken := array(
         select l.part

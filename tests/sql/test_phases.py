@@ -54,6 +54,34 @@ def test_the_same_slice_of_a_rebuild_twice(ready: Database) -> None:
     assert_exact(ready)
 
 
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_set_aside_amid_the_phases(source: Database, rebuild: bool) -> None:
+    """Killmails that could not be written to the ledger, before the build and between its phases: none is missed, none counted twice."""
+    source.load(SQL / "deploy.sql")
+    if rebuild:
+        source.execute("call entity_stats.backfill()")
+
+    def set_aside(seed: int) -> None:
+        with source.connect(autocommit=False) as holder, source.connect() as writer:
+            holder.execute("lock table entity_stats.ledger in access exclusive mode")
+            writer.execute("insert into public.killmails select * from test.killmails(30, %s)", [seed])
+            writer.execute('update public.killmails set "totalValue" = 77 where "killmailId" %% 7 = %s', [seed])
+        assert source.value("select count(*) from entity_stats.aside") >= 30
+
+    set_aside(2)
+    if rebuild:
+        assert source.fetch("select * from entity_stats.differences()") == []
+    source.execute("call entity_stats.backfill_begin(rebuild => %s)", [rebuild])
+    if rebuild:
+        assert source.fetch("select * from entity_stats.differences()") == []
+    source.execute("call entity_stats.backfill_phase('all', 'character')")
+    set_aside(3)
+    source.execute("call entity_stats.backfill_phase('all', 'alliance')")
+    set_aside(4)
+    source.execute("call entity_stats.backfill(rebuild => %s)", [rebuild])
+    assert_exact(source)
+
+
 def test_slices_of_years_leave_no_gap(ready: Database) -> None:
     """All-time of a rebuild in several slices, with killmails arriving between them, is the same as in one."""
     ready.execute("call entity_stats.backfill_begin(rebuild => true)")
