@@ -54,7 +54,8 @@ def start_run(operation: str) -> SqlOperator:
     """The task that opens this run in entity_stats.run and returns its number; the summary closes it."""
     return SqlOperator(
         task_id="start_run",
-        sql=f"select entity_stats.start_run(%(operation)s, {AS_OF}, jsonb_build_object('run', %(run)s::text))",
+        sql=f"select entity_stats.start_run(%(operation)s, {AS_OF}, "
+        "jsonb_build_object('run', %(run)s::text, 'asOf', nullif(%(as_of)s, '')))",
         parameters={"operation": operation, "run": "{{ run_id }}", **AS_OF_PARAMETERS},
         handler=scalar,
     )
