@@ -38,6 +38,21 @@ def test_they_are_documented(bag: DagBag) -> None:
             assert task.execution_timeout, f"{dag.dag_id}: {task.task_id}"
 
 
+def test_schedules_are_triggers(bag: DagBag) -> None:
+    """Not cron expressions, which installations may read as intervals: then a nightly run bears yesterday's date."""
+    scheduled = {dag.dag_id: dag.timetable for dag in bag.dags.values() if dag.timetable.can_be_scheduled}
+    assert sorted(scheduled) == ["entity_stats_daily_cleanup", "entity_stats_fold_pending", "entity_stats_verify"]
+    assert {type(timetable).__name__ for timetable in scheduled.values()} == {"CronTriggerTimetable"}
+
+
+def test_long_runs_have_a_deadline(bag: DagBag) -> None:
+    assert sorted(dag.dag_id for dag in bag.dags.values() if dag.deadline) == [
+        "entity_stats_backfill",
+        "entity_stats_daily_cleanup",
+        "entity_stats_verify",
+    ]
+
+
 def test_they_are_wiring_only() -> None:
     for file in DAG_FILES:
         lines = file.read_text().splitlines()
