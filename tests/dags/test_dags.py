@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 
-from entity_stats.sql import CHECKS, SQL, Check, deploy_statements, read_check
+from entity_stats.sql import CHECKS, SQL, Check, checks, deploy_statements, read_check
 from tests.database import ROOT
 
 DAG_FILES = sorted((ROOT / "dags").glob("*.py"))
@@ -92,6 +92,14 @@ def test_a_check_is_its_comment_and_its_query(tmp_path: Path) -> None:
     assert read_check(file) == Check(
         "all_is_well", "warn", "All is well.\nOtherwise: mend it.", "select 1\nwhere false"
     )
+
+
+def test_what_a_claim_advises_stands_alone() -> None:
+    """An alert quotes one claim."""
+    claims = {check.claim: check for severity in ("fail", "warn", "full") for check in checks(severity)}
+    for check in claims.values():
+        assert "as for" not in check.text, check.claim
+        assert check.text.partition("What to do: ")[2], check.claim
 
 
 def test_folders_of_checks_are_known() -> None:
