@@ -30,11 +30,23 @@ the server's message and its hint. After mending the cause, clear the failed tas
 * **full**: the same for the comparison of everything.
 """
 
-from airflow.sdk import DAG, Param, TaskGroup, chain
+from datetime import timedelta
+
+from airflow.sdk import Param, TaskGroup, chain
 
 from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS, ENTITY_TYPES
 from entity_stats.operators import NOT_READY, DeployOperator, SqlOperator
-from entity_stats.parts import check_group, full_verify_wanted, start_run, summary, verdict
+from entity_stats.parts import (
+    TestableDAG,
+    check_group,
+    deadline,
+    full_verify_wanted,
+    start_run,
+    summary,
+    verdict,
+)
+
+DEADLINE = timedelta(hours=24)
 
 PHASES = {
     "phase_1_all_time": ("all", "Phase 1: Backfilling all-time stats..."),
@@ -50,7 +62,7 @@ rebuild stages each period by itself, all-time slice by slice. Finished slices a
 failed and it goes on. `the backfill cannot go on`: trigger the DAG again. Each slice is a row of
 `entity_stats.phase`."""
 
-with DAG(
+with TestableDAG(
     dag_id="entity_stats_backfill",
     dag_display_name="Entity stats: backfill",
     description="Fill the entity stats cache from all killmails",
@@ -74,6 +86,9 @@ with DAG(
             description="Compare every cell of the cache with killmails at the end.",
         ),
     },
+    deadline=deadline(
+        "entity_stats_backfill", DEADLINE, "Readers have the views until it is done, or the cache as it was."
+    ),
     max_active_tasks=3,
     **DAG_ARGUMENTS,
 ):

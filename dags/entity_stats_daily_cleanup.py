@@ -34,13 +34,10 @@ Trouble that passes has been retried already; clear the failed task, or leave it
 from datetime import timedelta
 
 from airflow.sdk import TaskGroup, TriggerRule, chain
-from airflow.sdk.definitions.callback import SyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
-from entity_stats.alerts import late
-from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS
+from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS, at
 from entity_stats.operators import NOT_READY, GateOperator, SqlOperator, scalar
-from entity_stats.parts import TestableDAG, check_group, repair, start_run, summary, verdict
+from entity_stats.parts import TestableDAG, check_group, deadline, repair_found, start_run, summary, verdict
 
 #: The narrow windows first, so that they stay within the wider ones at every commit.
 PERIODS = ("14d", "30d", "90d")
@@ -56,20 +53,9 @@ with TestableDAG(
     dag_display_name="Entity stats: daily cleanup",
     description="Age the windows, check every claim, repair what is wrong",
     doc_md=__doc__,
-    schedule="0 2 * * *",
+    schedule=at("0 2 * * *"),
     params={"as_of": AS_OF_PARAM},
-    deadline=DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=DEADLINE,
-        callback=SyncCallback(
-            late,
-            kwargs={
-                "title": f"entity_stats_daily_cleanup has not finished within {DEADLINE}",
-                "text": "The windows may be older than a day. What to do: see in the grid which task runs, and what it "
-                "waits for in pg_stat_activity.",
-            },
-        ),
-    ),
+    deadline=deadline("entity_stats_daily_cleanup", DEADLINE, "The windows may be older than a day."),
     **DAG_ARGUMENTS,
 ):
     gate = GateOperator(task_id="gate")
@@ -98,7 +84,7 @@ with TestableDAG(
     checked = [
         check_group(severity, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS) for severity in ("fail", "warn")
     ]
-    recheck = repair(checked[:1], gate, ["fail"])
+    recheck = repair_found(checked[:1], gate, ["fail"])
     published = verdict()
     prune = SqlOperator(task_id="prune", sql="select entity_stats.prune_runs()", handler=scalar)
     closing = summary(

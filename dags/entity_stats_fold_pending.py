@@ -3,7 +3,8 @@
 An ordinary READ COMMITTED commit folds itself. What waits are the facts of bulk loads, of other isolation levels, of
 sessions that ask for it (`set entity_stats.fold = 'deferred'`), and of faults: all of it is in the ledger, nothing is
 lost, the cache is behind by as much. 500 killmails per transaction, beside any ingest and any other fold. While a
-backfill is running it takes in everything that is pending, and this DAG does nothing.
+backfill is running it takes in everything that is pending, and this DAG does nothing. It also tells when no cleanup has
+aged the windows, because a cleanup that does not run cannot.
 
 ### When a task fails
 The next run, in five minutes, does the same again; an alert is sent once, and once more when it works again.
@@ -14,39 +15,36 @@ The next run, in five minutes, does the same again; an alert is sent once, and o
 * **fold**: see the server's message and its hint. `select * from entity_stats.status()` says how much is pending. When
   it does not become less, look for sessions that wait in `pg_stat_activity`, and for the holder of
   `entity_stats.gate` in `pg_locks`.
+* **night**: no cleanup has aged the windows in the last 26 hours, so that they hold too much. See why
+  `entity_stats_daily_cleanup` does not run or finish (paused? failed?), then run it: it catches up whatever was missed.
 """
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG
 
-from entity_stats.defaults import DAG_ARGUMENTS
-from entity_stats.operators import NOT_DEPLOYED, SqlOperator
+from entity_stats.defaults import DAG_ARGUMENTS, at
+from entity_stats.operators import NOT_DEPLOYED, SqlOperator, scalar
 
 with DAG(
     dag_id="entity_stats_fold_pending",
     dag_display_name="Entity stats: fold pending",
-    description="Fold what bulk loads have left pending",
+    description="Fold what bulk loads have left pending, and tell when a night was missed",
     doc_md=__doc__,
-    schedule="*/5 * * * *",
+    schedule=at("*/5 * * * *"),
     dagrun_timeout=timedelta(hours=7),
     **DAG_ARGUMENTS,
 ):
-    look = SqlOperator(
-        task_id="look",
-        sql="call entity_stats.look_at_source()",
-        skip_on=[NOT_DEPLOYED],
-        retries=2,
-        retry_exponential_backoff=False,
-        priority_weight=10,
-        weight_rule="absolute",
-    )
-    look >> SqlOperator(
-        task_id="fold",
-        sql="call entity_stats.fold_pending()",
-        skip_on=[NOT_DEPLOYED],
-        retries=2,
-        retry_exponential_backoff=False,
-        priority_weight=10,
-        weight_rule="absolute",
-    )
+    soon: dict[str, Any] = {
+        "skip_on": [NOT_DEPLOYED],
+        "retries": 2,
+        "retry_exponential_backoff": False,
+        "priority_weight": 10,
+        "weight_rule": "absolute",
+    }
+    look = SqlOperator(task_id="look", sql="call entity_stats.look_at_source()", **soon)
+    fold = SqlOperator(task_id="fold", sql="call entity_stats.fold_pending()", **soon)
+    night = SqlOperator(task_id="night", sql="select entity_stats.require_fresh_windows()", handler=scalar, **soon)
+    look >> fold
+    look >> night

@@ -9,19 +9,22 @@ hand in the cache. Nothing is changed where all is right. What was changed, cell
 | `entity_type` | character, corporation or alliance: of the ids |
 | `entity_ids` | the entities to recount, 200 per transaction; empty: all that were active |
 | `active_days` | without ids: every entity with a killmail in so many days, or with a count in a window |
+| `of_run` | repair what the checks of this run (its number in `entity_stats.run`) have listed, and look again |
 
 ### When a task fails
 * **gate**: the database does not answer, or the connection `entity_stats_db` is wrong.
-* **listed_or_active**: the params contradict each other: give ids and their type, or neither.
+* **listed_or_active**: the params contradict each other: the message says which.
 * **listed**: see the server's message. What was recounted before is committed: clear the task, or run it all again.
 * **active**: the same.
+* **repair**: see the server's message; `select entity_stats.recalculate(id, type)` repairs a single entity.
+* **recheck**: more is wrong than a run may repair, or recalculation does not help: the log says which rows.
 """
 
 from airflow.sdk import DAG, Param
 
 from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS, ENTITY_TYPES
 from entity_stats.operators import GateOperator, SqlOperator, corrections
-from entity_stats.parts import batches_of_ids, listed_or_active, start_run, summary
+from entity_stats.parts import batches_of_ids, listed_or_active, repair, start_run, summary
 
 with DAG(
     dag_id="entity_stats_recalculate",
@@ -31,19 +34,21 @@ with DAG(
     schedule=None,
     params={
         "entity_type": Param(
-            None,
-            type=["null", "string"],
-            enum=[None, *ENTITY_TYPES],
+            ENTITY_TYPES[0],
+            type="string",
+            enum=[*ENTITY_TYPES],
             title="Type of the entities",
-            description="Of the ids below; leave it empty to recount all that were active.",
+            description="Of the ids below.",
         ),
         "entity_ids": Param(
-            [],
-            type="array",
-            items={"type": "integer", "minimum": 1},
+            None,
+            type=["null", "string", "array"],
+            format="multiline",
+            pattern=r"^[0-9\s,;]*$",
+            items={"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^[0-9]+$"}]},
             maxItems=10_000,
             title="Ids of the entities",
-            description="One per line. Empty: all entities that were active.",
+            description="One per line, or with commas between. Empty: all entities that were active, of every type.",
         ),
         "active_days": Param(
             90,
@@ -52,6 +57,13 @@ with DAG(
             maximum=36_500,
             title="Active days",
             description="Without ids: recount every entity with a killmail in so many days.",
+        ),
+        "of_run": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="Repair what a run has found",
+            description="Number of the run whose checks list the entities; what failed is checked again.",
         ),
         "as_of": AS_OF_PARAM,
     },
@@ -73,11 +85,13 @@ with DAG(
         sql=f"call entity_stats.recalculate_active({AS_OF}, %(days)s)",
         parameters={"days": "{{ params.active_days }}", **AS_OF_PARAMETERS},
     )
+    repairing, recheck = repair(["fail", "full"], run="{{ params.of_run }}")
     closing = summary(
         start,
         "Entity Stats Cache Recalculation",
-        {"Recalculating listed entities...": ["listed"], "Recalculating active entities...": ["active"]},
+        {"Recalculating listed entities...": ["listed"], "Recalculating active entities...": ["active"]}
+        | {"Repairing...": ["repair"]},
     )
 
-    gate >> start >> choice >> [batches, active]
-    [listed, active] >> closing
+    gate >> start >> choice >> [batches, active, repairing]
+    [listed, active, recheck] >> closing

@@ -16,28 +16,31 @@ The Airflow variable `entity_stats_repair_most` says how many entities a run may
   `entity_stats_backfill` with `rebuild` builds everything anew while the cache serves.
 """
 
-from airflow.sdk import DAG
+from datetime import timedelta
 
-from entity_stats.defaults import AS_OF_PARAM, DAG_ARGUMENTS
+from entity_stats.defaults import AS_OF_PARAM, DAG_ARGUMENTS, at
 from entity_stats.operators import GateOperator
-from entity_stats.parts import check_group, repair, start_run, summary, verdict
+from entity_stats.parts import TestableDAG, check_group, deadline, repair_found, start_run, summary, verdict
 
 SEVERITIES = ("fail", "warn", "full")
 
-with DAG(
+DEADLINE = timedelta(hours=12)
+
+with TestableDAG(
     dag_id="entity_stats_verify",
     dag_display_name="Entity stats: verify",
     description="Compare every cell of the cache with killmails",
     doc_md=__doc__,
-    schedule="0 4 * * 0",
+    schedule=at("0 4 * * 0"),
     params={"as_of": AS_OF_PARAM},
+    deadline=deadline("entity_stats_verify", DEADLINE, "Nothing is wrong with the cache for that."),
     max_active_tasks=3,
     **DAG_ARGUMENTS,
 ):
     gate = GateOperator(task_id="gate")
     start = start_run("verify")
     verify, warnings, full = [check_group(severity) for severity in SEVERITIES]
-    recheck = repair([verify, full], gate, ["fail", "full"])
+    recheck = repair_found([verify, full], gate, ["fail", "full"])
     decided = verdict("verdict", outlets=[])
     closing = summary(start, "Entity Stats Cache Verification", {"Repairing...": ["repair", "recheck"]})
 

@@ -96,6 +96,8 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 5_windows/age_window.sql
 
 -- views, read API, leaderboards, summary
+\ir 6_reads/overdue_windows.sql
+\ir 6_reads/verification.sql
 \ir 6_reads/status.sql
 \ir 6_reads/stats.sql
 \ir 6_reads/source_stats.sql
@@ -125,13 +127,14 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 -- what operators look at: the page in the Airflow UI is made of these
 \ir 6_reads/windows.sql
 \ir 6_reads/progress.sql
-\ir 6_reads/verification.sql
 \ir 6_reads/get_stats_cache_summary.sql
 \ir 6_reads/killmails_per_hour.sql
 \ir 6_reads/backlog.sql
 \ir 6_reads/history_progress.sql
 \ir 6_reads/run_history.sql
+\ir 6_reads/repairs.sql
 \ir 6_reads/lookup.sql
+\ir 6_reads/inactive_entities.sql
 
 -- roles, ownership, grants
 \ir 8_access/roles.sql

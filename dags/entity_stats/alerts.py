@@ -22,7 +22,7 @@ from typing import Any
 from airflow.sdk import BaseNotifier, Variable
 from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
-from entity_stats.errors import ClaimsBroken, DatabaseUnreachable, Offence, table
+from entity_stats.errors import ClaimsBroken, DatabaseUnreachable, Offence, ParamsRefused, table
 
 #: Airflow connection of type apprise.
 CONNECTION = "entity_stats_alerts"
@@ -89,7 +89,7 @@ class Recovery(BaseNotifier):
 
 
 def late(context: Any, title: str, text: str) -> None:
-    """Tells that a run has not finished in time (the callback of a deadline).
+    """Tells that a run has not finished in time (the callback of a deadline, which outlives a run that has failed).
 
     Args:
         context: `dag_run` and `deadline`, as dictionaries.
@@ -97,6 +97,9 @@ def late(context: Any, title: str, text: str) -> None:
         text: What it means and what to do.
     """
     run, deadline = context["dag_run"], context["deadline"]
+    if run["state"] not in ("queued", "running"):
+        log.info("%s has ended (%s): its own alert says how", run["dag_run_id"], run["state"])
+        return
     send(
         title, f"{text}\n\nDeadline: {deadline['deadline_time']}\nRun: {run['dag_id']}, {run['dag_run_id']}", "warning"
     )
@@ -151,6 +154,10 @@ def incidents(context: Any) -> Iterator[Incident]:
         yield Incident(DATABASE, "PostgreSQL does not answer", text)
         return
     ti = context["ti"]
+    if isinstance(error, ParamsRefused):
+        text += "\nNothing has been done. What to do: trigger the DAG again with other params."
+        yield Incident(task_name(context), f"{ti.dag_id}: these params are refused", text, every_run=True)
+        return
     advice = triage(context["dag"].doc_md or "", ti.task_id)
     yield Incident(task_name(context), f"{ti.dag_id}: {ti.task_id} has failed", f"{text}\nWhat to do: {advice}")
 

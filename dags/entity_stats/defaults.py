@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Asset, Param
+from airflow.timetables.trigger import CronTriggerTimetable
 
 from entity_stats.alerts import Alert, Recovery
 
@@ -19,6 +20,12 @@ ENTITY_TYPES = ("character", "corporation", "alliance")
 
 #: How many entities a run may repair by itself, unless the Airflow variable entity_stats_repair_most says otherwise.
 REPAIR_MOST = 100
+
+
+def at(cron: str) -> CronTriggerTimetable:
+    """A schedule in UTC whose runs bear the moment at which they run, however Airflow is configured to read cron."""
+    return CronTriggerTimetable(cron, timezone="UTC")
+
 
 #: Arguments of every DAG. Retries are for trouble that passes: operators fail at once where a retry cannot help.
 DAG_ARGUMENTS: dict[str, Any] = {
@@ -45,8 +52,8 @@ AS_OF_PARAM = Param(
     format="date-time",
     pattern=r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d(:?\d\d)?)?$",
     title="As of",
-    description="Time from which the 14, 30 and 90 days count back, e.g. 2025-11-24T02:00:00Z. Default: the run's "
-    "logical date, else now. Without an offset it is UTC; a time in the future is refused.",
+    description="Time in UTC from which the 14, 30 and 90 days count back; in JSON, e.g. 2025-11-24T02:00:00Z. "
+    "Default: the run's logical date, else now. A time in the future is refused.",
 )
 
 #: SQL argument for `as_of`, with AS_OF_PARAMETERS. A run's date that is ahead of the server's clock by skew is now.

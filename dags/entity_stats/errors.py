@@ -56,3 +56,7 @@ class ClaimsBroken(AirflowFailException):
 
 class DatabaseUnreachable(AirflowException):
     """PostgreSQL does not answer, or has ended the session; another try may do."""
+
+
+class ParamsRefused(AirflowFailException):
+    """The run was triggered with params that cannot be meant; nothing has been done."""

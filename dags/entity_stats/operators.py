@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -13,9 +14,12 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from tabulate import tabulate  # type: ignore[import-untyped]
 
 from entity_stats.defaults import CONNECTION
-from entity_stats.errors import DatabaseUnreachable, table
+from entity_stats.errors import DatabaseUnreachable, ParamsRefused, table
 from entity_stats.hook import KillboardHook, dictionaries
 from entity_stats.sql import deploy_statements
+
+#: How far ahead of this machine's clock an `as_of` may lie; the database judges by its own.
+CLOCK_SKEW = timedelta(minutes=5)
 
 #: SQLSTATE of procedures that the cache's status does not allow now.
 NOT_READY = "55000"
@@ -28,6 +32,28 @@ UNREACHABLE = ("08", "57P")
 
 #: Beginnings of SQLSTATEs that a later try may not meet: deadlocks, resources, input and output, locks.
 PASSING = ("40", "53", "58", "55P03")
+
+
+def refuse_params(known: Collection[str], params: Mapping[str, Any]) -> None:
+    """See that a run's params can be meant; Airflow's own validation lets these pass.
+
+    Args:
+        known: Names of the DAG's params.
+        params: Of the run, with their defaults; Airflow adds whatever else the run was triggered with.
+
+    Raises:
+        ParamsRefused: A key that is no param, an `as_of` that is no date or lies in the future.
+    """
+    if unknown := sorted(set(params) - set(known)):
+        raise ParamsRefused(f"There is no param {', '.join(unknown)}: this DAG has {', '.join(known) or 'none'}.")
+    if not (as_of := params.get("as_of")):
+        return
+    try:
+        moment = datetime.fromisoformat(as_of)
+    except ValueError as error:
+        raise ParamsRefused(f"as_of is {as_of}, which is not a date: {error}.") from error
+    if moment.replace(tzinfo=moment.tzinfo or UTC) > datetime.now(UTC) + CLOCK_SKEW:
+        raise ParamsRefused(f"as_of is {as_of}, which lies in the future.")
 
 
 def scalar(cursor: psycopg.Cursor[Any]) -> Any:
@@ -103,6 +129,7 @@ class SqlOperator(SQLExecuteQueryOperator):
     @contextmanager
     def session(self, context: Context) -> Iterator[KillboardHook]:
         """A hook whose sessions bear the name of the task; database errors become Airflow's."""
+        refuse_params(context["dag"].params, context["params"])
         ti = context["ti"]
         mapped = f"[{ti.map_index}]" if (ti.map_index or 0) > -1 else ""
         self._session = hook = KillboardHook(str(self.conn_id), f"{ti.dag_id}/{ti.task_id}{mapped}/{ti.run_id}")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, TaskGroup, TriggerRule, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
+from entity_stats.alerts import late
 from entity_stats.checks import CheckOperator, RecheckOperator
 from entity_stats.defaults import AS_OF, AS_OF_PARAMETERS, ASSET, REPAIR_MOST
+from entity_stats.errors import ParamsRefused
 from entity_stats.operators import GateOperator, SqlOperator, scalar
 from entity_stats.sql import checks
 from entity_stats.summary import SummaryOperator
@@ -28,6 +33,24 @@ class TestableDAG(DAG):
         """Run once, in this process (`airflow dags test`), where deadlines do not count."""
         self.deadline = None
         return super().test(*args, **kwargs)
+
+
+def deadline(dag_id: str, interval: timedelta, text: str) -> DeadlineAlert:
+    """Tells when a run has not finished in time.
+
+    Args:
+        dag_id: Whose run.
+        interval: Counted from when the run was queued.
+        text: What it means.
+    """
+    advice = "What to do: see in the grid which task runs, and what it waits for in pg_stat_activity."
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=interval,
+        callback=SyncCallback(
+            late, kwargs={"title": f"{dag_id} has not finished within {interval}", "text": f"{text} {advice}"}
+        ),
+    )
 
 
 #: Severity of checks -> the task group's name and documentation.
@@ -54,36 +77,50 @@ def start_run(operation: str) -> SqlOperator:
     """The task that opens this run in entity_stats.run and returns its number; the summary closes it."""
     return SqlOperator(
         task_id="start_run",
-        sql=f"select entity_stats.start_run(%(operation)s, {AS_OF}, jsonb_build_object('run', %(run)s::text))",
+        sql=f"select entity_stats.start_run(%(operation)s, {AS_OF}, "
+        "jsonb_build_object('run', %(run)s::text, 'asOf', nullif(%(as_of)s, '')))",
         parameters={"operation": operation, "run": "{{ run_id }}", **AS_OF_PARAMETERS},
         handler=scalar,
     )
 
 
-def repair(checked: Sequence[TaskGroup], gate: GateOperator, severities: Sequence[str]) -> RecheckOperator:
-    """The tasks that repair what checks have found, within a limit, and look again; returns the last of them.
+def repair(severities: Sequence[str], run: str = RUN, **kwargs: Any) -> tuple[SqlOperator, RecheckOperator]:
+    """The tasks that repair what checks have found, within a limit, and look again.
+
+    Args:
+        severities: Of the checks that may have failed.
+        run: Number of the run that has found it (template).
+        kwargs: More arguments of the first task.
+    """
+    repairing = SqlOperator(
+        task_id="repair",
+        sql="call entity_stats.repair(%(run)s, %(most)s)",
+        parameters={"run": run, "most": f"{{{{ var.value.get('entity_stats_repair_most', {REPAIR_MOST}) }}}}"},
+        doc_md="Recalculates the entities that checks of this run found wrong, at most as many as the Airflow variable "
+        f"`entity_stats_repair_most` says ({REPAIR_MOST} without it); more are left for a person. What it has changed "
+        "is in `entity_stats.correction`. A run that found them fails all the same: a silent repair would hide a bug.",
+        **kwargs,
+    )
+    recheck = RecheckOperator(
+        task_id="recheck",
+        checks=[check for severity in severities for check in checks(severity)],
+        run=run,
+        doc_md="Runs the checks that have failed again. Fails when a claim still does not hold: the log has its rows.",
+    )
+    repairing >> recheck
+    return repairing, recheck
+
+
+def repair_found(checked: Sequence[TaskGroup], gate: GateOperator, severities: Sequence[str]) -> RecheckOperator:
+    """The tasks that repair what checks of this run have found; returns the last of them.
 
     Args:
         checked: The groups of checks.
         gate: What has let this run pass: unless it has, there is nothing to repair, whatever became of the checks.
         severities: Of the checks in these groups.
     """
-    repairing = SqlOperator(
-        task_id="repair",
-        sql="call entity_stats.repair(%(run)s, %(most)s)",
-        parameters={"run": RUN, "most": f"{{{{ var.value.get('entity_stats_repair_most', {REPAIR_MOST}) }}}}"},
-        trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
-        doc_md="Recalculates the entities that checks of this run found wrong, at most as many as the Airflow variable "
-        f"`entity_stats_repair_most` says ({REPAIR_MOST} without it); more are left for a person. What it has changed "
-        "is in `entity_stats.correction`. The run fails all the same: a silent repair would hide a bug.",
-    )
-    recheck = RecheckOperator(
-        task_id="recheck",
-        checks=[check for severity in severities for check in checks(severity)],
-        run=RUN,
-        doc_md="Runs the checks that have failed again. Fails when a claim still does not hold: the log has its rows.",
-    )
-    [gate, *checked] >> repairing >> recheck
+    repairing, recheck = repair(severities, trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+    [gate, *checked] >> repairing
     return recheck
 
 
@@ -133,18 +170,33 @@ def full_verify_wanted() -> bool:
 
 @task.branch
 def listed_or_active() -> str:
-    """Choose by the params whether listed entities are recounted, or all that were active."""
+    """Choose by the params whether a run's finds are repaired, listed entities recounted, or all that were active."""
     params = get_current_context()["params"]
-    if bool(params["entity_ids"]) != bool(params["entity_type"]):
-        raise AirflowFailException("Give entity_ids and their entity_type, or neither of them: then all active ones")
-    return "batches_of_ids" if params["entity_ids"] else "active"
+    if params["of_run"]:
+        if ids_of(params["entity_ids"]):
+            raise ParamsRefused("Give entity_ids or of_run, not both.")
+        return "repair"
+    return "batches_of_ids" if ids_of(params["entity_ids"]) else "active"
+
+
+def ids_of(typed: str | Sequence[str | int] | None) -> list[int]:
+    """The ids of a param: none, a list, or text with one per line or between commas, semicolons and blanks.
+
+    Raises:
+        ParamsRefused: An id that does not fit into a bigint, or is not positive.
+    """
+    words = re.split(r"[\s,;]+", typed) if isinstance(typed, str) else [str(item) for item in typed or ()]
+    ids = sorted({int(word) for word in words if word})
+    if ids and not 0 < ids[0] <= ids[-1] < 2**63:
+        raise ParamsRefused(f"Ids are whole numbers from 1 to {2**63 - 1}: not {ids[0] if ids[0] < 1 else ids[-1]}.")
+    return ids
 
 
 @task
 def batches_of_ids() -> list[dict[str, Any]]:
     """The listed entities, BATCH of them for each transaction."""
     params = get_current_context()["params"]
-    ids = sorted(set(params["entity_ids"]))
+    ids = ids_of(params["entity_ids"])
     return [
         {"entity_type": params["entity_type"], "entity_ids": ids[first : first + BATCH]}
         for first in range(0, len(ids), BATCH)

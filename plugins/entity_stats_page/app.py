@@ -44,6 +44,11 @@ def utc(moment: datetime | None) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "never"
 
 
+def day(moment: datetime) -> str:
+    """A date for an axis, in UTC."""
+    return f"{moment.astimezone(UTC):%d %b}"
+
+
 def span(seconds: float | timedelta | None) -> str:
     """A duration in its two largest units."""
     if seconds is None:
@@ -96,7 +101,7 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.filters.update(utc=utc, span=span, ago=ago, number=number, isk=isk, columns=columns, size=size)
+templates.filters.update(utc=utc, day=day, span=span, ago=ago, number=number, isk=isk, columns=columns, size=size)
 
 
 def parse_entity(text: str) -> tuple[int | None, str]:
@@ -134,6 +139,7 @@ def page(
         run_id=run_id,
         foreign=bool(dag_id) and dag_id not in DAGS,
         meaning=report.meaning,
+        month=timedelta(days=30),
         connection=report.CONNECTION,
     )
     # The page changes by itself, and nobody else may frame it.

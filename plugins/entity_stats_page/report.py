@@ -31,9 +31,13 @@ PARTS = {
     "history": "select * from entity_stats.run_history()",
     "backlog": "select * from entity_stats.backlog()",
     "hours": "select * from entity_stats.killmails_per_hour()",
+    "repairs": "select * from entity_stats.repairs()",
 }
 LOOKUP = "select period, (stats).* from entity_stats.lookup(%(entity)s)"
 RUN_CLAIMS = "select * from entity_stats.verification(%(run)s)"
+
+#: Operations whose success says that every claim holds.
+PROVE = ("backfill", "cleanup", "verify", "check")
 
 #: SQLSTATEs of a missing schema, function, table and column.
 NOT_DEPLOYED = ("3F000", "42883", "42P01", "42703")
@@ -77,15 +81,29 @@ class Report:
         return bool(status and status["status"] == "ready")
 
     @property
+    def verdict(self) -> str:
+        """What leads: right, suspect, stale, building, empty, not deployed, or unknown."""
+        if self.problem:
+            return "not deployed" if self.problem == "undeployed" else "unknown"
+        status = self.first("status")
+        return str(status["verdict"]) if status else "unknown"
+
+    @property
     def failing(self) -> list[Row]:
         """Claims that do not hold, warnings last."""
         broken = [claim for claim in self.rows.get("claims", []) if claim["offending"]]
         return sorted(broken, key=lambda claim: (claim["severity"] == "warn", claim["claim"]))
 
     @property
-    def last_runs(self) -> list[Row]:
-        """The last run of each operation, newest first."""
-        return sorted({run["operation"]: run for run in self.rows.get("history", [])}.values(), key=_number)[::-1]
+    def failed_runs(self) -> list[Row]:
+        """Runs that failed, the last of each operation, newest first; none that a later run has proved to be over."""
+        history = self.rows.get("history", [])
+        proved = max(
+            (_number(run) for run in history if run["outcome"] == "success" and run["operation"] in PROVE), default=0
+        )
+        last = {run["operation"]: run for run in history}.values()
+        failed = [run for run in last if run["outcome"] == "failure" and _number(run) > proved]
+        return sorted(failed, key=_number, reverse=True)
 
 
 def _number(run: Row) -> int:

@@ -55,6 +55,7 @@ create table if not exists entity_stats.gate ();
 comment on table entity_stats.state is 'Status of the cache and of a running build, and where its windows begin.';
 comment on column entity_stats.state.status is 'ready: folds apply facts to the cache; backfilling: they leave them in the ledger; empty: they drop them.';
 comment on column entity_stats.state.retaining is 'A build still needs applied facts: folds keep them in the ledger, marked as folded.';
+comment on column entity_stats.state."readyAt" is 'Since when it serves: a rebuild does not change it.';
 comment on column entity_stats.state."cutoff90d" is 'Killmails at or after it count in the window. Moves forward by ageing only.';
 comment on column entity_stats.state."historyTo" is
 'Folds keep facts of killmails before it in entity_stats.late; a midnight, UTC. Moves forward by closing days only. Null: no history.';

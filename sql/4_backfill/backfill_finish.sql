@@ -212,7 +212,7 @@ begin
 
     if to_id is null then
         update entity_stats.state as s
-        set status = 'ready', retaining = false, "readyAt" = clock_timestamp(), "finishedTo" = null;
+        set status = 'ready', retaining = false, "finishedTo" = null; -- ready since its first build: it has served throughout
         delete from entity_stats.ledger as l where l.folded;
         return null;
     end if;

@@ -13,7 +13,9 @@ returns table (
     "asOf14d" timestamptz,
     pending bigint,
     "verifiedAt" timestamptz,
-    "failedClaims" bigint
+    "failedClaims" bigint,
+    verdict text,
+    explanation text
 )
 language sql stable security definer -- readers have no right on the state
 set search_path = pg_catalog, pg_temp
@@ -32,7 +34,9 @@ begin atomic
         w."asOf14d",
         s.pending,
         v."verifiedAt",
-        v."failedClaims"
+        v."failedClaims",
+        s.verdict,
+        s.explanation
     from entity_stats.status() as s
     cross join (
         select
@@ -60,4 +64,4 @@ end;
 revoke execute on function public.get_stats_cache_summary() from public;
 
 comment on function public.get_stats_cache_summary() is
-'Entities per type, size on disk, status (empty, backfilling, ready, stale), the time each window was last aged to (null before the first backfill), pending facts, time and failed claims of the last verification (null: none). Counts the cache: not for every page.';
+'Entities per type, size, status, the time each window was last aged to (null before the first backfill), pending facts, time and failed claims of the last verification (null: none); verdict (right, suspect, stale, building, empty) and why. Counts the cache: not for every page.';

@@ -1,5 +1,5 @@
--- The newest result of each claim. Severities are verified on days of their own (full: weekly), so each has its own last run;
--- a run that is still going replaces its predecessor claim by claim.
+-- The newest result of each claim, whoever checked it. A run that succeeded has checked all of its severities: what is older says nothing
+-- more, e.g. about a claim that an upgrade has taken away. Whether windows are overdue is a matter of the moment, not of the last check.
 create or replace function entity_stats.verification(in_run bigint default null)
 returns table (
     run bigint,
@@ -12,28 +12,38 @@ returns table (
 )
 language sql stable
 begin atomic
-    select distinct on (c.severity, c.claim)
-        c.run,
-        c.claim,
-        c.severity,
-        c."checkedAt",
-        c.offending,
-        c.sample,
-        c.duration
-    from entity_stats.check_run as c
-    where
-        c.run = in_run
-        or (
-            in_run is null
-            and c.run >= (
-                select coalesce(max(e.run) filter (where r."finishedAt" is not null), min(e.run))
-                from entity_stats.check_run as e
-                inner join entity_stats.run as r on e.run = r.run
-                where e.severity = c.severity
+    select
+        n.run,
+        n.claim,
+        n.severity,
+        case when t.offending is null then n."checkedAt" else now() end as "checkedAt",
+        coalesce(t.offending, n.offending) as offending,
+        coalesce(t.sample, n.sample) as sample,
+        n.duration
+    from (
+        select distinct on (c.severity, c.claim) c.*
+        from entity_stats.check_run as c
+        where
+            c.run = in_run
+            or (
+                in_run is null
+                and c.run >= (
+                    select coalesce(max(e.run) filter (where r.outcome = 'success'), min(e.run))
+                    from entity_stats.check_run as e
+                    inner join entity_stats.run as r on e.run = r.run
+                    where e.severity = c.severity
+                )
             )
-        )
-    order by c.severity, c.claim, c."checkedAt" desc;
+        order by c.severity, c.claim, c."checkedAt" desc
+    ) as n
+    left join lateral (
+        select
+            count(*) as offending,
+            coalesce(jsonb_agg(o), '[]') as sample
+        from entity_stats.overdue_windows() as o
+    ) as t on verification.in_run is null and n.claim = 'cutoffs_are_fresh'
+    order by n.severity, n.claim;
 end;
 
 comment on function entity_stats.verification(bigint) is
-'Newest result of each claim of the last verification of its severity, or of run in_run: offending rows, a sample of them, when checked.';
+'Newest result of each claim, or of run in_run: offending rows, a sample of them, when checked. Whether cutoffs_are_fresh is judged now.';

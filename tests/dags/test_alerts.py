@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from apprise import Apprise
 
-from entity_stats.alerts import CONNECTION, incidents, triage
+from entity_stats.alerts import CONNECTION, incidents, late, triage
 from entity_stats.errors import ClaimsBroken, Offence
 from entity_stats.sql import Check, checks
 from tests.dags.conftest import Airflow
@@ -61,10 +61,20 @@ def test_a_task_that_fails_is_told_with_what_to_do(airflow: Airflow, inbox: Inbo
     assert "What to do: see the server's message and its hint." in text
 
 
+@pytest.mark.parametrize(
+    ("state", "told"), [("running", True), ("queued", True), ("failed", False), ("success", False)]
+)
+def test_a_deadline_tells_of_runs_that_have_not_ended(airflow: Airflow, inbox: Inbox, state: str, told: bool) -> None:
+    """Airflow's deadlines outlive a run that has failed, which has been told as that."""
+    run = {"dag_id": FOLD, "dag_run_id": "scheduled__1", "state": state}
+    late({"dag_run": run, "deadline": {"deadline_time": "04:00"}}, "has not finished within 2:00:00", "It is late.")
+    assert inbox.titles == (["has not finished within 2:00:00"] if told else [])
+
+
 def test_without_a_connection_it_is_a_line_in_the_log(airflow: Airflow) -> None:
     airflow.database.execute("drop procedure entity_stats.fold_pending")
     run = airflow.run(FOLD)
-    assert run.tasks == {"look": "success", "fold": "failed"}
+    assert run.tasks == {"look": "success", "fold": "failed", "night": "success"}
     assert f"Nobody is told, there is no Airflow connection {CONNECTION}" in run.log
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from datetime import UTC, datetime
+from typing import ClassVar
 
 import psycopg
 import pytest
@@ -124,7 +125,7 @@ def test_params_are_validated(airflow: Airflow, conf: dict[str, object]) -> None
 def test_the_future_is_refused(filled: Airflow) -> None:
     run = filled.run(DAG_ID, {"as_of": "2999-01-01T00:00:00Z"})
     assert run.state == "failed"
-    assert refused(run) == "begin"
+    assert refused(run) == "deploy"  # before anything is done
     assert filled.database.value("select status from entity_stats.status()") == "empty"
 
 
@@ -136,9 +137,12 @@ def test_a_task_that_is_killed_cancels_its_query(filled: Airflow) -> None:
     class Ti:
         dag_id, task_id, run_id, map_index = DAG_ID, "sleep", "test", 1
 
+    class Dag:
+        params: ClassVar[dict[str, object]] = {}
+
     def execute() -> None:
         try:
-            operator.execute({"ti": Ti()})  # type: ignore[typeddict-item]
+            operator.execute({"ti": Ti(), "dag": Dag(), "params": {}})  # type: ignore[typeddict-item]
         except BaseException as error:
             ended.append(error)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 
-from entity_stats.sql import CHECKS, SQL, Check, deploy_statements, read_check
+from entity_stats.sql import CHECKS, SQL, Check, checks, deploy_statements, read_check
 from tests.database import ROOT
 
 DAG_FILES = sorted((ROOT / "dags").glob("*.py"))
@@ -37,6 +37,21 @@ def test_they_are_documented(bag: DagBag) -> None:
         for task in dag.tasks:
             assert task.owner == "entity_stats", f"{dag.dag_id}: {task.task_id}"
             assert task.execution_timeout, f"{dag.dag_id}: {task.task_id}"
+
+
+def test_schedules_are_triggers(bag: DagBag) -> None:
+    """Not cron expressions, which installations may read as intervals: then a nightly run bears yesterday's date."""
+    scheduled = {dag.dag_id: dag.timetable for dag in bag.dags.values() if dag.timetable.can_be_scheduled}
+    assert sorted(scheduled) == ["entity_stats_daily_cleanup", "entity_stats_fold_pending", "entity_stats_verify"]
+    assert {type(timetable).__name__ for timetable in scheduled.values()} == {"CronTriggerTimetable"}
+
+
+def test_long_runs_have_a_deadline(bag: DagBag) -> None:
+    assert sorted(dag.dag_id for dag in bag.dags.values() if dag.deadline) == [
+        "entity_stats_backfill",
+        "entity_stats_daily_cleanup",
+        "entity_stats_verify",
+    ]
 
 
 def test_they_are_wiring_only() -> None:
@@ -85,6 +100,14 @@ def test_a_check_is_its_comment_and_its_query(tmp_path: Path) -> None:
     assert read_check(file) == Check(
         "all_is_well", "warn", "All is well.\nOtherwise: mend it.", "select 1\nwhere false"
     )
+
+
+def test_what_a_claim_advises_stands_alone() -> None:
+    """An alert quotes one claim."""
+    claims = {check.claim: check for severity in ("fail", "warn", "full") for check in checks(severity)}
+    for check in claims.values():
+        assert "as for" not in check.text, check.claim
+        assert check.text.partition("What to do: ")[2], check.claim
 
 
 def test_folders_of_checks_are_known() -> None:

@@ -33,7 +33,7 @@ def app() -> Iterator[FastAPI]:
 
 def text(html: str) -> str:
     """What a reader sees of a page."""
-    body = html[html.index("<body>") :]
+    body = html[html.index("<body ") :]
     body = re.sub(r"<script>.*?</script>", "", body, flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
@@ -44,6 +44,19 @@ def section(html: str, name: str) -> str:
     assert after, f"there is no #{name}"
     shown = after.split("<h2>")[1]
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", shown.replace("</h2>", ""))).split())
+
+
+def verdict(html: str) -> str:
+    """The word that leads, whose colour is the page's."""
+    shown = section(html, "verdict").removeprefix("What is the cache worth? ")
+    [word] = [
+        word for word in ("Right", "Suspect", "Stale", "Being built", "Empty", "Not known") if shown.startswith(word)
+    ]
+    tone = {"Right": "good", "Suspect": "bad", "Stale": "bad", "Being built": "busy", "Empty": "warn"}.get(word, "bad")
+    assert f'<body class="{tone}">' in html
+    assert f'class="card lead {tone}"' in html
+    assert f'<span class="badge {tone}">' in html
+    return word
 
 
 @pytest.fixture
@@ -66,9 +79,14 @@ def get(client: TestClient, status: int = 200, **query: str) -> str:
     return html
 
 
-def run_checks(database: Database, *claims: tuple[str, str, list[dict[str, Any]]], finished: bool = True) -> int:
+def run_checks(
+    database: Database,
+    *claims: tuple[str, str, list[dict[str, Any]]],
+    finished: bool = True,
+    operation: str = "verification",
+) -> int:
     """Record a verification as the DAGs do."""
-    run: int = database.value("select entity_stats.start_run('verification')")
+    run: int = database.value("select entity_stats.start_run(%s)", [operation])
     for claim, severity, rows in claims:
         database.execute(
             "insert into entity_stats.check_run (run, claim, severity, offending, sample, duration) values (%s, %s, %s, %s, %s, '12 ms')",
@@ -127,14 +145,14 @@ def test_no_right(serve: Callable[..., TestClient], ready: Database) -> None:
 
 def test_empty(serve: Callable[..., TestClient], site: Database) -> None:
     html = get(serve(site.conninfo))
-    assert section(html, "ready").startswith("Ready? No")
+    assert verdict(html) == "Empty"
     assert section(html, "as-of").startswith("As of when? Never")
     assert "Not verified yet" in section(html, "failed")
 
 
 def test_invalidated_says_why(serve: Callable[..., TestClient], ready: Database) -> None:
     ready.execute("truncate public.killmails")
-    assert "TRUNCATE of public.killmails" in section(get(serve(ready.conninfo)), "ready")
+    assert "TRUNCATE of public.killmails" in section(get(serve(ready.conninfo)), "verdict")
 
 
 def test_backfill_moves(serve: Callable[..., TestClient], source: Database) -> None:
@@ -147,7 +165,7 @@ def test_backfill_moves(serve: Callable[..., TestClient], source: Database) -> N
         assert source.fetch("select * from entity_stats.backlog()") == []
         session.execute("insert into public.killmails select * from test.killmails(3, 9)")
         before = get(client)
-        assert "backfilling" in text(before)
+        assert verdict(before) == "Being built"
         assert "3 facts wait in the ledger: the backfill takes them in." in section(before, "killmails")
         assert "Waits because" not in section(before, "killmails")
         assert "entity_stats_backfill verifies when the cache is ready" in section(before, "failed")
@@ -167,7 +185,7 @@ def test_backfill_moves(serve: Callable[..., TestClient], source: Database) -> N
 
         session.execute("call entity_stats.backfill()")
     html = get(client)
-    assert section(html, "ready").startswith("Ready? Yes")
+    assert verdict(html) == "Right"
     assert 'id="progress"' not in html
     assert 'data-refresh="30"' in html  # seconds
 
@@ -175,9 +193,48 @@ def test_backfill_moves(serve: Callable[..., TestClient], source: Database) -> N
 def test_rebuild_keeps_ready(serve: Callable[..., TestClient], ready: Database) -> None:
     ready.execute("call entity_stats.backfill_begin(null, true)")
     html = get(serve(ready.conninfo))
-    assert section(html, "ready").startswith("Ready? Yes")
-    assert "a rebuild is running" in text(html)
+    assert verdict(html) == "Right"
+    assert "A rebuild is running" in text(html)
+    assert section(html, "progress").startswith("Rebuild")
     assert "0 of" in section(html, "progress")
+
+
+def test_a_night_that_was_missed_leads(serve: Callable[..., TestClient], ready: Database) -> None:
+    """Nobody has checked anything since: the clock says so."""
+    run_checks(ready, ("cutoffs_are_fresh", "fail", []))
+    ready.execute("""update entity_stats.state set "cutoff14d" = "cutoff14d" - interval '4 days'""")
+    html = get(serve(ready.conninfo))
+    assert verdict(html) == "Stale"
+    assert "14d were last aged at" in section(html, "verdict")
+    assert "cutoffs_are_fresh : 1 row" in section(html, "failed")
+
+
+def test_what_was_repaired_is_shown(serve: Callable[..., TestClient], ready: Database) -> None:
+    """As a night does it: claims fail, a repair, claims hold."""
+    ready.execute(
+        """update public.entity_stats_cache set "kills90d" = "kills90d" + 1 where "entityId" = 2 and "entityType" = 'character'"""
+    )
+    wrong = {"entityId": 2, "entityType": "character"}
+    run = run_checks(ready, ("windows_are_exact", "fail", [wrong]), finished=False)
+    html = get(serve(ready.conninfo))
+    assert verdict(html) == "Suspect"
+    assert "windows_are_exact (1 row)" in section(html, "verdict")
+    assert f'{{"of_run": {run}}}' in section(html, "claims")
+
+    ready.execute("call entity_stats.repair(%s)", [run])
+    assert "not all claims hold" in section(get(serve(ready.conninfo)), "repairs")
+    ready.execute(
+        "insert into entity_stats.check_run (run, claim, severity, offending, duration) values (%s, 'windows_are_exact', 'fail', 0, '1 s')",
+        [run],
+    )
+    ready.execute("select entity_stats.finish_run(%s, 'failure')", [run])
+    html = get(serve(ready.conninfo))
+    assert verdict(html) == "Right"
+    assert "repaired 1 entity" in section(html, "verdict")
+    repaired = section(html, "repairs")
+    assert "1 figure of 1 entity all claims hold again Had failed: windows_are_exact." in repaired
+    cached, actual = ready.fetch("select cached, actual from entity_stats.correction")[0]
+    assert f"character 2 kills90d {cached} {actual}" in repaired
 
 
 def test_ready_shows_as_of(serve: Callable[..., TestClient], ready: Database) -> None:
@@ -234,6 +291,11 @@ def test_failed_run(serve: Callable[..., TestClient], ready: Database) -> None:
     assert "Aged 5" in section(html, "this-run")
     assert "Failed: age.90d" in section(html, "this-run")
     assert html.count('class="bar bad"') == 1
+    assert "/runs/scheduled__1/plugin/entity-stats-run" in html
+
+    # Whoever proves that every claim holds ends it.
+    run_checks(ready, ("windows_are_exact", "fail", []), operation="verify")
+    assert section(get(serve(ready.conninfo)), "failed").startswith("What failed? Nothing")
 
 
 def test_unknown_run_and_foreign_dag(serve: Callable[..., TestClient], ready: Database) -> None:
@@ -242,7 +304,7 @@ def test_unknown_run_and_foreign_dag(serve: Callable[..., TestClient], ready: Da
     assert "The cache has no record of <i>x</i>" in text(html)
     html = get(client, dag_id="someone_elses")
     assert "is not of this project" in text(html)
-    assert section(html, "ready").startswith("Ready? Yes")
+    assert verdict(html) == "Right"
 
 
 def test_growth(serve: Callable[..., TestClient], ready: Database) -> None:
@@ -283,7 +345,7 @@ def test_look_up(serve: Callable[..., TestClient], ready: Database) -> None:
     ):
         assert f"{period} {kills:,} {losses:,}" in shown
     assert f'{{"entity_ids": [{entity}], "entity_type": "alliance"}}' in shown
-    assert "Nobody of the id 424242" in text(get(client, entity="424,242"))
+    assert "No killmail in this database names 424242" in text(get(client, entity="424,242"))
 
 
 @pytest.mark.parametrize("typed", ["abc", "-5", "0", "1e3", "9223372036854775808", "'; drop table x", "<script>"])
@@ -291,7 +353,7 @@ def test_bad_ids(serve: Callable[..., TestClient], ready: Database, typed: str) 
     html = get(serve(ready.conninfo), status=422, entity=typed)
     assert "is no id" in section(html, "lookup")
     assert "<script>x" not in html
-    assert section(html, "ready").startswith("Ready? Yes")
+    assert verdict(html) == "Right"
 
 
 def test_session_is_read_only_and_limited(serve: Callable[..., TestClient], ready: Database) -> None:
@@ -310,13 +372,13 @@ def test_a_part_that_cannot_be_read_leaves_the_others(serve: Callable[..., TestC
         session.execute("lock table public.killmails in access exclusive mode")
         html = get(serve(ready.conninfo))
     assert "This part could not be read: canceling statement due to lock timeout" in section(html, "killmails")
-    assert section(html, "ready").startswith("Ready? Yes")
+    assert verdict(html) == "Right"
 
 
 def test_reads_do_not_wait_for_the_gate(serve: Callable[..., TestClient], ready: Database) -> None:
     with ready.connect(autocommit=False) as session:
         session.execute("select entity_stats.close_gate()")
-        assert section(get(serve(ready.conninfo)), "ready").startswith("Ready? Yes")
+        assert verdict(get(serve(ready.conninfo))) == "Right"
 
 
 def test_every_claim_has_a_meaning() -> None:

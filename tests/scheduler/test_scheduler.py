@@ -42,8 +42,8 @@ CHANGES = (
 BRAKE = """
     create function public.brake() returns trigger language plpgsql as
     'begin perform pg_advisory_xact_lock(1); return new; end';
-    create trigger brake before update on entity_stats.time_window for each row
-    when (old.period = '14d' and old.cutoff <> '{cutoff}') execute function public.brake();
+    create trigger brake before update on entity_stats.state for each row
+    when (old."cutoff14d" not in (new."cutoff14d", '{cutoff}')) execute function public.brake();
 """
 #: What may be told or not of the task that a test ends: Airflow gives it ten seconds, too few where others are busy.
 ENDED = f"{CLEANUP}: age.age_14d has failed"

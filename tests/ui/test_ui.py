@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -15,6 +17,7 @@ from tests.database import SQL, Database
 from tests.ui.conftest import status
 
 NAME = "Entity stats cache"
+CLEANUP, RECALCULATE = "entity_stats_daily_cleanup", "entity_stats_recalculate"
 Point = Callable[..., None]
 
 
@@ -51,18 +54,16 @@ def test_entry_in_the_navigation(page: Page, airflow: AirflowServer, point: Poin
     page.get_by_text("Browse", exact=True).click()
     page.get_by_text(NAME, exact=True).click()
     frame = framed(page)
-    expect(frame.locator("#ready .big")).to_have_text("Yes")
+    expect(frame.locator("#verdict .big")).to_have_text("Right")
     expect(frame.locator("#as-of")).to_contain_text("UTC")
     expect(frame.locator("#failed .big")).to_have_text("Not verified yet")
 
 
-def test_first_screen_answers_the_three_questions(
-    page: Page, airflow: AirflowServer, point: Point, ready: Database
-) -> None:
+def test_first_screen_answers_the_questions(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:
     fail_a_claim(ready)
     point(ready)
     frame = open_nav(page, airflow)
-    for name in ("#ready", "#as-of", "#failed"):
+    for name in ("#verdict", "#schedule", "#as-of", "#failed"):
         expect(frame.locator(name)).to_be_in_viewport(ratio=1)
 
 
@@ -77,7 +78,7 @@ def test_tab_on_a_dag_and_on_a_run(page: Page, airflow: AirflowServer, point: Po
 
     page.goto(f"{airflow.url}/dags/entity_stats_backfill")
     page.get_by_role("link", name=NAME).click()
-    expect(framed(page).locator("#ready .big")).to_have_text("Yes")
+    expect(framed(page).locator("#verdict .big")).to_have_text("Right")
 
     page.goto(f"{airflow.url}/dags/entity_stats_backfill/runs/{run_id}")
     page.get_by_role("link", name=NAME).click()
@@ -107,7 +108,7 @@ def test_backfill_moves_by_itself(page: Page, airflow: AirflowServer, point: Poi
     assert 0 == widths[0] < widths[1] < widths[2]
 
     source.execute("call entity_stats.backfill()")
-    expect(frame.locator("#ready .big")).to_have_text("Yes")
+    expect(frame.locator("#verdict .big")).to_have_text("Right")
     expect(frame.locator("#progress")).to_have_count(0)
 
 
@@ -153,15 +154,118 @@ def test_bad_id_is_refused(context: BrowserContext, airflow: AirflowServer, poin
     expect(frame.get_by_role("alert")).to_contain_text("is no id")
 
 
-def test_recalculation_is_triggered(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:
+def pause(airflow: AirflowServer, dag_id: str, paused: bool) -> None:
+    airflow.api.patch(f"/api/v2/dags/{dag_id}", {"is_paused": paused})
+
+
+def test_recalculation_shows_its_run_and_the_new_figures(
+    page: Page, airflow: AirflowServer, point: Point, ready: Database
+) -> None:
+    pause(airflow, RECALCULATE, True)
     point(ready)
+    kills = ready.value("select kills from public.get_entity_stats(2, 'character', 'all')")
+    ready.execute(
+        """update public.entity_stats_cache set "killsAll" = 987654 where "entityId" = 2 and "entityType" = 'character'"""
+    )
     frame = open_nav(page, airflow)
     frame.locator("#entity").fill("2")
     frame.get_by_role("button", name="Look up").click()
-    frame.get_by_role("button", name="Recalculate this character").click()
-    expect(frame.locator("output", has_text="Triggered")).to_be_visible()
-    [run] = airflow.api.get("/api/v2/dags/entity_stats_recalculate/dagRuns")["dag_runs"]
+    total = frame.locator("article.entity", has_text="Character 2").locator("tbody tr").first
+    expect(total).to_contain_text("987,654")
+    button = frame.get_by_role("button", name="Recalculate this character")
+    button.click()
+    said = frame.locator("output", has_text="manual__")
+    expect(said).to_contain_text(f"it waits, because {RECALCULATE} is paused")
+    expect(button).to_be_disabled()
+    pause(airflow, RECALCULATE, False)
+    expect(said).to_contain_text("success")
+    expect(total).to_contain_text(f" {kills:,} ")
+    expect(button).to_be_enabled()
+    expect(frame.locator("#repairs")).to_contain_text("killsAll")
+    [run] = airflow.api.get(f"/api/v2/dags/{RECALCULATE}/dagRuns")["dag_runs"]
     assert run["conf"]["entity_ids"] == [2]
+
+
+def test_what_is_listed_is_repaired(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:
+    pause(airflow, RECALCULATE, False)
+    ready.execute(
+        """update public.entity_stats_cache set "kills14d" = "kills30d" + 1 where "entityId" = 2 and "entityType" = 'character'"""
+    )
+    assert ready.psql("-f", str(SQL / "check.sql")).returncode == 3
+    point(ready)
+    frame = open_nav(page, airflow)
+    expect(frame.locator("#verdict .big")).to_have_text("Suspect")
+    expect(frame.locator("#verdict")).to_contain_text("windows_are_nested (1 row)")
+    frame.get_by_role("button", name="Repair what is listed").click()
+    expect(frame.locator("#verdict .big")).to_have_text("Right")
+
+
+def test_what_runs_is_due_and_paused(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:
+    point(ready)
+    pause(airflow, CLEANUP, True)
+    frame = open_nav(page, airflow)
+    expect(frame.locator("#next-cleanup")).to_have_text(f"No cleanup is due: {CLEANUP} is paused.")
+    expect(frame.locator("#paused")).to_contain_text(CLEANUP)
+    pause(airflow, CLEANUP, False)
+    page.reload()
+    expect(framed(page).locator("#next-cleanup")).to_contain_text("02:00 UTC")
+    expect(framed(page).locator("#paused")).not_to_contain_text(CLEANUP)
+    pause(airflow, CLEANUP, True)
+
+
+def test_the_font_is_airflows(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:
+    point(ready)
+    font = "(body) => getComputedStyle(body).fontFamily"
+    assert open_nav(page, airflow).locator("body").evaluate(font) == page.locator("body").evaluate(font)
+
+
+#: What each form's help says to type, by param; and what the run gets.
+FORMS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    RECALCULATE: (
+        {"entity_ids": "99003581\n98000001", "active_days": "30", "as_of": "2025/11/24 02:00"},
+        {"entity_type": "character", "entity_ids": "99003581\n98000001", "active_days": 30, "of_run": None},
+    ),
+    "entity_stats_backfill": ({"as_of": "2025/11/24 02:00"}, {"rebuild": False, "full_verify": False}),
+    CLEANUP: ({"as_of": "2025/11/24 02:00"}, {}),
+    "entity_stats_verify": ({"as_of": "2025/11/24 02:00"}, {}),
+}
+
+
+@pytest.mark.parametrize("dag_id", FORMS)
+@pytest.mark.parametrize("filled", [False, True], ids=["as it comes", "filled in"])
+def test_forms_take_what_their_help_says(page: Page, airflow: AirflowServer, dag_id: str, filled: bool) -> None:
+    typed, conf = FORMS[dag_id]
+    pause(airflow, dag_id, True)
+    before = {run["dag_run_id"] for run in airflow.api.get(f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"]}
+    page.goto(f"{airflow.url}/dags/{dag_id}")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.locator("[role=dialog][data-state=open]")
+    as_of = form.get_by_text("Select date and time")
+    expect(as_of).to_be_visible()
+    expect(form.get_by_text("null", exact=True)).to_have_count(0)
+    for name, value in typed.items() if filled else ():
+        if name == "as_of":
+            as_of.click()
+            for placeholder, part in zip(("YYYY/MM/DD", "HH:mm"), value.split(), strict=True):
+                page.get_by_placeholder(placeholder).fill(part)
+                page.get_by_placeholder(placeholder).press("Tab")
+            page.keyboard.press("Escape")
+            continue
+        field = form.locator(f"[name=element_{name}]")
+        field.fill(value)
+        field.press("Tab")
+    form.get_by_text(re.compile("Unpause")).click()
+    form.get_by_role("button", name="Trigger", exact=True).click()
+    expect(form).to_have_count(0)
+    [run] = [
+        run for run in airflow.api.get(f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"] if run["dag_run_id"] not in before
+    ]
+    if filled:
+        assert datetime.fromisoformat(run["conf"].pop("as_of")).isoformat() == "2025-11-24T02:00:00+00:00"
+        assert run["conf"] == conf
+    else:
+        assert run["conf"]["as_of"] is None
+        assert not run["conf"].get("entity_ids")
 
 
 def test_links_leave_the_frame(page: Page, airflow: AirflowServer, point: Point, source: Database) -> None:
@@ -191,7 +295,7 @@ def test_database_down(page: Page, airflow: AirflowServer, point: Point, ready: 
     expect(frame.locator("#problem")).to_contain_text("What to do:")
     point(ready)
     page.reload()
-    expect(framed(page).locator("#ready .big")).to_have_text("Yes")
+    expect(framed(page).locator("#verdict .big")).to_have_text("Right")
 
 
 @pytest.mark.parametrize("state", ["ready", "down", "undeployed"])

@@ -4,7 +4,8 @@
 -- Older times are compared with killmails for the day's sample, and for all by full verification. Entities with pending
 -- facts are left out.
 --
--- What to do: as for counters_are_possible; the rows are repaired by recalculation.
+-- What to do: somebody or something has written to public.entity_stats_cache but the cache itself; find out who (no role but
+-- entity_stats_operator may). The rows are repaired by recalculation: select entity_stats.recalculate(id, type).
 select
     f."entityId",
     f."entityType",

@@ -3,7 +3,8 @@
 -- A leaderboard reads the rows of who is on its list, and looks no further when they are over the mark: it would miss an entity that is
 -- not on it. The figures that it shows are the cache's own; who is on a list and below its marks does no harm.
 --
--- What to do: as for counters_are_possible, or somebody has written to entity_stats.leader; recalculation files the entities
+-- What to do: somebody or something has written to entity_stats.leader or public.entity_stats_cache but the cache itself; find
+-- out who (no role but entity_stats_operator may). Recalculation files the entities
 -- again, and call entity_stats.mark_leaders() files all.
 select
     c."entityId",

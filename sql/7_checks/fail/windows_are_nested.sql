@@ -3,7 +3,8 @@
 --
 -- Entities with pending facts are left out: a deletion may be folded before the killmail that it deletes.
 --
--- What to do: as for counters_are_possible; the rows are repaired by recalculation.
+-- What to do: somebody or something has written to public.entity_stats_cache but the cache itself; find out who (no role but
+-- entity_stats_operator may). The rows are repaired by recalculation: select entity_stats.recalculate(id, type).
 select
     c."entityId",
     c."entityType",
