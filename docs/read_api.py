@@ -39,7 +39,8 @@ order by
         when p.proname like '%from_view' then 3
         when p.proname like '%window' then 4
         when p.proname like '%top%' then 5
-        else 6
+        when p.proname in ('explain_entity_stats', 'get_counted_killmails') then 6
+        else 7
     end, p.proname
 """
 VIEWS = """

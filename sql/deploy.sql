@@ -100,11 +100,13 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 6_reads/get_top_entities_by_kills_from_cache.sql
 \ir 6_reads/get_top_entities_by_efficiency_from_cache.sql
 \ir 6_reads/get_entity_stats_for_window.sql
+\ir 6_reads/get_counted_killmails.sql
 
 -- what operators look at: the page in the Airflow UI is made of these
 \ir 6_reads/windows.sql
 \ir 6_reads/progress.sql
 \ir 6_reads/verification.sql
+\ir 6_reads/explain_entity_stats.sql
 \ir 6_reads/get_stats_cache_summary.sql
 \ir 6_reads/killmails_per_hour.sql
 \ir 6_reads/backlog.sql

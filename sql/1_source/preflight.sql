@@ -37,6 +37,8 @@ begin
                     'get_entity_stats_from_cache',
                     'get_entity_stats_from_view',
                     'get_entity_stats_for_window',
+                    'explain_entity_stats',
+                    'get_counted_killmails',
                     'get_character_stats_from_cache',
                     'get_corporation_stats_from_cache',
                     'get_alliance_stats_from_cache',

@@ -17,6 +17,8 @@ READ_API = {
     "get_entity_stats_from_cache(bigint,text,text)",
     "get_entity_stats_from_view(bigint,text,text)",
     "get_entity_stats_for_window(bigint,text,interval)",
+    "explain_entity_stats(bigint,text,text)",
+    "get_counted_killmails(bigint,text,text,integer,timestamp with time zone,bigint)",
     "get_character_stats_from_cache(bigint,text)",
     "get_corporation_stats_from_cache(bigint,text)",
     "get_alliance_stats_from_cache(bigint,text)",

@@ -487,6 +487,8 @@ def everything() -> list[str]:
         "public.get_entity_stats_from_cache(1, 'alliance', '30d')",
         "public.get_entity_stats_from_view(1, 'alliance', '30d')",
         "public.get_entity_stats_for_window(1, 'alliance', '90 days')",
+        "public.explain_entity_stats(1, 'alliance', '30d')",
+        "public.get_counted_killmails(1, 'alliance', '30d', 20)",
         "public.get_character_stats_from_cache(1, '30d')",
         "public.get_corporation_stats_from_cache(1, '30d')",
         "public.get_alliance_stats_from_cache(1, '30d')",
