@@ -40,6 +40,7 @@ order by
         when p.proname like '%window' then 4
         when p.proname like '%top%' then 5
         when p.proname like '%history%' or p.proname like '%first%' then 6
+        when p.proname in ('explain_entity_stats', 'get_counted_killmails') then 7
         else 7
     end, p.proname
 """

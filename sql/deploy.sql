@@ -123,10 +123,12 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 6_reads/get_entity_history_from_view.sql
 \ir 6_reads/get_entity_first_times.sql
 \ir 6_reads/history_views.sql
+\ir 6_reads/get_counted_killmails.sql
 
 -- what operators look at: the page in the Airflow UI is made of these
 \ir 6_reads/windows.sql
 \ir 6_reads/progress.sql
+\ir 6_reads/explain_entity_stats.sql
 \ir 6_reads/get_stats_cache_summary.sql
 \ir 6_reads/killmails_per_hour.sql
 \ir 6_reads/backlog.sql

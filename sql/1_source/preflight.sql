@@ -41,6 +41,8 @@ begin
                     'get_multiple_entity_history',
                     'get_entity_history_from_view',
                     'get_entity_first_times',
+                    'explain_entity_stats',
+                    'get_counted_killmails',
                     'get_character_stats_from_cache',
                     'get_corporation_stats_from_cache',
                     'get_alliance_stats_from_cache',

@@ -15,6 +15,8 @@ begin atomic
             to_regprocedure('public.get_entity_stats_from_cache(bigint,text,text)'),
             to_regprocedure('public.get_entity_stats_from_view(bigint,text,text)'),
             to_regprocedure('public.get_entity_stats_for_window(bigint,text,interval)'),
+            to_regprocedure('public.explain_entity_stats(bigint,text,text)'),
+            to_regprocedure('public.get_counted_killmails(bigint,text,text,integer,timestamptz,bigint)'),
             to_regprocedure('public.get_character_stats_from_cache(bigint,text)'),
             to_regprocedure('public.get_corporation_stats_from_cache(bigint,text)'),
             to_regprocedure('public.get_alliance_stats_from_cache(bigint,text)'),

@@ -515,6 +515,8 @@ def everything() -> list[str]:
         "public.get_multiple_entity_history(array[1, 2], 'alliance', zeros => true)",
         "public.get_entity_history_from_view(1, 'alliance')",
         "public.get_entity_first_times(1, 'alliance')",
+        "public.explain_entity_stats(1, 'alliance', '30d')",
+        "public.get_counted_killmails(1, 'alliance', '30d', 20)",
         "public.get_character_stats_from_cache(1, '30d')",
         "public.get_corporation_stats_from_cache(1, '30d')",
         "public.get_alliance_stats_from_cache(1, '30d')",

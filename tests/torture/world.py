@@ -265,7 +265,10 @@ class Actor(threading.Thread):
             return "the server crashed"
         if struck == "terminated" and error.sqlstate in (None, "57P01"):
             return struck
-        if struck == "cancelled" and error.sqlstate == "57014":
+        # COPY's own errors have no code.
+        if struck == "cancelled" and (
+            error.sqlstate == "57014" or "canceling statement due to user request" in str(error)
+        ):
             with self.world.lock:
                 self.world.struck.pop(pid, None)
             return struck
