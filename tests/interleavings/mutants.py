@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.interleavings.specification import InexactError
+from tests.interleavings.specification import DeadlockError, InexactError
 
 FOLD = "entity_stats.fold_own(bigint)"
 ADD = "entity_stats.add(entity_stats.fact[], entity_stats.delta[], integer, timestamptz, timestamptz)"
+MERGE = "entity_stats.merge(entity_stats.fact[], entity_stats.delta[], boolean)"
+MOVE = "entity_stats.move_window(text, timestamptz, boolean)"
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,91 @@ MUTANTS = [
         "fold stopped within x ageing",
     ),
     Mutant(
+        "merge locks rows in the opposite order",
+        MERGE,
+        'order by e."entityType" collate "C" desc, e."entityId"',
+        'order by e."entityType" collate "C", e."entityId" desc',
+        "insert x late arrival, behind a held row",
+        DeadlockError,
+    ),
+    Mutant(
+        "the fold does not ask whether it is the last",
+        FOLD,
+        "if not last then",
+        "if false then",
+        "deferred trigger of the site behind the killmail",
+        DeadlockError,
+    ),
+    Mutant(
+        "a fold waits for killmails at COMMIT",
+        FOLD,
+        "lock table public.killmails in access share mode nowait;",
+        "lock table public.killmails in access share mode;",
+        "deletion x lock of another partition",
+        DeadlockError,
+    ),
+    Mutant(
+        "a deletion overtakes its pending arrival",
+        FOLD,
+        "if exists (select from entity_stats.ledger as l where not l.folded) or",
+        "if false or",
+        "delete of a pending arrival x fold_pending",
+    ),
+    Mutant(
+        "a fold in REPEATABLE READ trusts its snapshot",
+        "entity_stats.waits()",
+        "(current_setting('transaction_isolation'::text) <> 'read committed'::text)",
+        "false",
+        "repeatable read x ageing",
+    ),
+    Mutant(
+        "the newest killmail goes and nobody looks for the one before",
+        MERGE,
+        "where gone.until >= case",
+        "where false and gone.until >= case",
+        "two deletions",
+    ),
+    Mutant(
+        "a killmail on the cutoff does not count",
+        ADD,
+        'p."killmailTime" >= from_time',
+        'p."killmailTime" > from_time',
+        "on the cutoff",
+    ),
+    Mutant(
+        "windows are taken for nested",
+        MERGE,
+        """(f."killmailTime" >= s."cutoff30d")""",
+        """(f."killmailTime" >= greatest(s."cutoff30d", s."cutoff90d"))""",
+        "one window aged beyond the shorter ones",
+    ),
+    Mutant(
         "the fast path looks at the narrowest window only",
         FOLD,
         """greatest(now_state."cutoff14d", now_state."cutoff30d", now_state."cutoff90d")""",
         """now_state."cutoff14d\"""",
         "one window aged beyond the shorter ones",
+    ),
+    Mutant(
+        "folded facts are not kept for a rebuild",
+        FOLD,
+        "elsif now_state.retaining then",
+        "elsif false then",
+        "insert x rebuild",
+    ),
+    Mutant(
+        "absorption takes what the phases have seen",
+        "entity_stats.absorb(integer)",
+        "and not pg_visible_in_snapshot(l.xid, p.snapshot)",
+        "",
+        "insert x first build",
+    ),
+    Mutant(
+        "facts that a rebuild has absorbed are forgotten as pending",
+        "entity_stats.pending(boolean)",
+        "(f.absorbed OR (NOT pending.absorbed))",
+        "(NOT pending.absorbed)",
+        "repeatable read x rebuild",
     ),
     Mutant(
         "the cache opens without the last facts",
@@ -61,11 +143,25 @@ MUTANTS = [
         "insert x first build",
     ),
     Mutant(
+        "ageing subtracts what is pending",
+        MOVE,
+        "from (select case when forward then 1 else -1 end as sign, l.* from entity_stats.pending_facts() as l) as p",
+        "from (select case when forward then 1 else -1 end as sign, l.* from entity_stats.pending_facts() as l where false) as p",
+        "repeatable read x ageing",
+    ),
+    Mutant(
         "nobody is filed for the leaderboards",
         ADD,
         "cross join lateral entity_stats.over_mark(row(m.*)::public.entity_stats_cache) as o",
         "cross join lateral entity_stats.over_mark(row(m.*)::public.entity_stats_cache) as o where false",
         "new on the leaderboards",
+    ),
+    Mutant(
+        "an update counts the old killmail once more",
+        "entity_stats.capture_update()",
+        "-1 as sign, o.",
+        "1 as sign, o.",
+        "update x fold_pending",
     ),
     Mutant(
         "what was set aside is not pending",

@@ -56,6 +56,10 @@ WRITERS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
             "commit",
         ),
     ),
+    "delete": (TWO, (f"begin; {DELETE}", "commit")),
+    "delete of a pending arrival": ((deferred(TWO[0]), TWO[1]), (f"begin; {DELETE}", "commit")),
+    "rollback": (TWO, (f"begin; {DELETE}; {kill(3)}", "rollback")),
+    "repeatable read": ((), (f"begin isolation level repeatable read; {kill(3)}", "commit")),
 }
 
 #: Name -> what comes before, the steps of a session that works on the cache, and what comes after.
