@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.load_csv import BadLine, LoadError, load, main
+from demo import load_csv
+from demo.load_csv import BadLine, LoadError, examine, load, main
 from tests.database import ROOT, Database
 
 HEADER = (
@@ -180,11 +181,52 @@ def test_another_header_is_refused(bare: Database, tmp_path: Path, header: str, 
     assert ids(bare) == []
 
 
-def test_an_empty_file_is_refused(bare: Database, tmp_path: Path) -> None:
-    path = tmp_path / "empty.csv"
-    path.touch()
-    with pytest.raises(LoadError, match="missing: killmailId"):
-        load(path, bare.conninfo)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n \r\n", "is empty"),
+        (f"{HEADER}\n{FULL}\n".encode("utf-16"), "is UTF-16: save it as UTF-8"),
+        (f"{HEADER}\n{FULL}\n".encode("utf-16-le"), "is UTF-16: save it as UTF-8"),
+        (f"{HEADER}\n{FULL}\n".replace(",", ";").encode(), "separates its columns by semicolons: save it with commas"),
+        (f"{HEADER}\n{FULL}\n".replace(",", "\t").encode(), "separates its columns by tabs: save it with commas"),
+        (b"\x7fELF\x02\x01\x01\x00\x1b[31m", "is not a text file"),
+        (b"PK\x03\x04\x14\x00", "is a zip archive or a spreadsheet"),
+        (b"\x1f\x8bnonsense", "cannot be read"),
+        (HEADER.encode(), "has a header and no killmails"),
+        (f"\ufeff{HEADER}\n\n".encode(), "has a header and no killmails"),
+    ],
+)
+def test_what_is_no_csv_gets_a_sentence_of_its_own(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "killmails.csv"
+    path.write_bytes(content)
+    with pytest.raises(LoadError) as error:
+        examine(path)
+    said = str(error.value)
+    assert said.startswith(f"{path} {message}")
+    assert said.endswith(". Nothing was loaded.")
+    assert said.isprintable()
+
+
+def test_control_characters_of_a_header_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "killmails.csv"
+    path.write_bytes(b"killmailId,\xc2\x9b31m,\xff\xfe\n1,2,3\n")
+    with pytest.raises(LoadError) as error:
+        examine(path)
+    assert all(line.isprintable() for line in str(error.value).splitlines())
+
+
+@pytest.mark.parametrize("path", ["nowhere.csv", "."])
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, path: str) -> None:
+    with pytest.raises(LoadError, match=r"cannot be read: (No such file|Is a directory)"):
+        examine(tmp_path / path)
+
+
+def test_the_header_that_is_described_is_the_one_that_is_loaded(bare: Database) -> None:
+    columns = bare.fetch('select c.name from sample.csv_column() as c order by c."position"')
+    assert [name for (name,) in columns] == HEADER.split(",")
+    assert HEADER in "".join((load_csv.__doc__ or "").split())
+    assert load_csv.HEADER == tuple(HEADER.split(","))
 
 
 def test_a_database_without_the_sample_table_is_named(bare: Database, tmp_path: Path) -> None:
