@@ -32,6 +32,7 @@ declare
     todo record;
     changed bigint;
 begin
+    call entity_stats.require_autocommit('repair');
     select count(*), pg_catalog.bool_or(w.unlisted) into entities, incomplete
     from entity_stats.wrong_entities(run) as w;
 

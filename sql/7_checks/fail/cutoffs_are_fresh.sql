@@ -16,7 +16,7 @@ cross join (
     from (
         select l."asOf", l."finishedAt"
         from entity_stats.run as l
-        where l."startedAt" > now() - interval '1 day'
+        where l."startedAt" > now() - interval '1 day' and not l.detail ? 'backend'
         order by l.run desc
         limit 1
     ) as r
