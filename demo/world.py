@@ -33,7 +33,7 @@ from demo.airflow_server import CLONE, AirflowServer, taken
 from demo.load_csv import LoadError, examine
 from demo.load_csv import load as load_csv
 from demo.processes import Processes
-from demo.server import EmbeddedServer, ServerError
+from demo.server import EmbeddedServer, ServerError, compiles_queries
 
 DATABASE = "killboard"
 
@@ -248,7 +248,8 @@ class World:
         if taken(self.airflow.port):
             raise WorldError(f"Port {self.airflow.port} is taken: choose another with PORT={self.airflow.port + 1}")
         self.server.start()
-        say(f"PostgreSQL runs on port {self.server.port}; Airflow starts while the killmails are made")
+        jit = "" if compiles_queries() else ", without JIT"
+        say(f"PostgreSQL runs on port {self.server.port}{jit}; Airflow starts while the killmails are made")
         self.airflow = AirflowServer(
             self.airflow.home,
             port=self.airflow.port,

@@ -117,11 +117,11 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 
 -- roles, ownership, grants
 \ir 8_access/roles.sql
-\ir 8_access/watch_ddl.sql
 \ir 8_access/superseded.sql
 \ir 8_access/deployed_functions.sql
 \ir 8_access/ownership.sql
 \ir 8_access/grants.sql
+\ir 8_access/watch_ddl.sql
 \ir 8_access/publication.sql
 
 commit;

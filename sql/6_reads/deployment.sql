@@ -32,7 +32,7 @@ begin atomic
                 )
             )
         from pg_auth_members as m
-        where m.roleid = 'entity_stats_reader'::regrole
+        inner join pg_roles as r on m.roleid = r.oid and r.rolname = 'entity_stats_reader'
         union all
         select 5, format('Cache: %s%s.', s.status, to_char(s."asOf" at time zone 'UTC', '", as of" YYYY-MM-DD HH24:MI "UTC"'))
         from entity_stats.status() as s

@@ -33,7 +33,7 @@ def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: i
         figures: list[measure.Figure] = []
 
         def note(step: str, more: Iterable[measure.Figure] = ()) -> None:
-            print(f"{datetime.datetime.now(datetime.UTC) - begun}  {step}", file=sys.stderr, flush=True)
+            print(f"{report.span(datetime.datetime.now(datetime.UTC) - begun):>12}  {step}", file=sys.stderr, flush=True)
             figures.extend(more)
 
         fewer = max(rows // 10, min(rows // 2, 20_000))
@@ -57,14 +57,16 @@ def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: i
         assert_exact(databases["ours"])
         note("compared with the oracle")
         version = databases["ours"].value("select version()")
+        jit = report.jit(databases["ours"])
         for database in databases.values():
             database.close()
     return {
         "machine": {
-            "measured": f"{begun:%Y-%m-%d %H:%M} UTC, in {datetime.datetime.now(datetime.UTC) - begun}",
+            "measured": f"{begun:%Y-%m-%d %H:%M} UTC, in {report.span(datetime.datetime.now(datetime.UTC) - begun)}",
             "processor": f"{os.cpu_count()} cores, {platform.machine()}",
             "load before and after": f"{load:.1f} and {os.getloadavg()[0]:.1f}: above 1, others used the machine too",
             "server": version,
+            "JIT": jit,
             "settings": f"{report.SETTINGS}, fsync {'on' if durable else 'off'}",
             "killmails": f"{rows:,} of {YEARS} years, for some {fewer:,}; inserts from {feed:,} of the last 6 hours",
             "rounds": f"{rounds} of {seconds} s",

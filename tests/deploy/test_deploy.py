@@ -315,6 +315,7 @@ def test_without_superuser(own_databases: Databases, makes_roles: bool, kind: st
         by_owner("-c", "call entity_stats.age_windows()")
         by_owner("-c", "call entity_stats.fold_pending()")
         assert_exact(site)
+        by_owner("-c", f"grant entity_stats_reader to {WRITER}", "-c", f"revoke entity_stats_reader from {WRITER}")
 
         by_owner("-f", UNINSTALL)
         assert catalog(site) - before == set()
