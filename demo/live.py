@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -68,6 +68,10 @@ where ("killmailId", "killmailTime") in (
 MIX = {"single": 58, "batch": 14, "revenge": 18, "revalue": 6, "delete": 4}
 
 
+#: Seconds until a session that has lost its connection tries again.
+RETRY = 1.0
+
+
 @dataclass(frozen=True)
 class Commit:
     """A transaction that committed."""
@@ -84,7 +88,8 @@ class LiveKillmails(AbstractContextManager["LiveKillmails"]):
     """Sessions that write to public.killmails from `with` to its end, or `end`.
 
     Most killmails are of the last day; one transaction in ten brings late ones, up to a hundred days old, so that all
-    windows get some. A session that meets an error ends; `errors` has it then.
+    windows get some. A session that meets an error ends; `errors` has it then. With `interrupted`, one that has lost
+    its connection comes back when the database does.
 
     Args:
         conninfo: libpq connection string of a role that may write killmails.
@@ -92,15 +97,24 @@ class LiveKillmails(AbstractContextManager["LiveKillmails"]):
         oldest: no killmail is earlier.
         sessions: how many write at the same time.
         pause: seconds between the transactions of a session, on average.
+        interrupted: is told of each connection that is lost, or cannot be made.
     """
 
     def __init__(
-        self, conninfo: str, *, lag: timedelta, oldest: datetime, sessions: int = 2, pause: float = 0.02
+        self,
+        conninfo: str,
+        *,
+        lag: timedelta,
+        oldest: datetime,
+        sessions: int = 2,
+        pause: float = 0.02,
+        interrupted: Callable[[str], None] | None = None,
     ) -> None:
         self._conninfo = conninfo
         self._lag = lag
         self._oldest = min(oldest, datetime.now(UTC) - lag - timedelta(hours=1))
         self._pause = pause
+        self._interrupted = interrupted
         self._end = threading.Event()
         self._commits: list[Commit] = []
         self._threads = [
@@ -142,13 +156,24 @@ class LiveKillmails(AbstractContextManager["LiveKillmails"]):
 
     def _write(self, number: int) -> None:
         chance = random.Random(number)
-        try:
-            with psycopg.connect(self._conninfo, autocommit=True, application_name=f"live {number}") as connection:
-                while not self._end.is_set():
-                    self._commits.append(self._transaction(connection, chance))
-                    self._end.wait(chance.uniform(0, 2 * self._pause))
-        except psycopg.Error as error:
-            self.errors.append(f"live session {number}: {error}")
+        while not self._end.is_set():
+            try:
+                self._session(number, chance)
+            except psycopg.OperationalError as error:
+                if not self._interrupted:
+                    self.errors.append(f"live session {number}: {error}")
+                    return
+                self._interrupted(f"live session {number}: {error}")
+                self._end.wait(RETRY)
+            except psycopg.Error as error:
+                self.errors.append(f"live session {number}: {error}")
+                return
+
+    def _session(self, number: int, chance: random.Random) -> None:
+        with psycopg.connect(self._conninfo, autocommit=True, application_name=f"live {number}") as connection:
+            while not self._end.is_set():
+                self._commits.append(self._transaction(connection, chance))
+                self._end.wait(chance.uniform(0, 2 * self._pause))
 
     def _transaction(self, connection: psycopg.Connection[Any], chance: random.Random) -> Commit:
         kind = chance.choices(list(MIX), weights=list(MIX.values()))[0]
@@ -200,7 +225,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     lag = timedelta(seconds=options.lag)
     oldest = datetime.now(UTC) - lag - timedelta(days=100)
-    live = LiveKillmails(options.conninfo, lag=lag, oldest=oldest, pause=options.pause)
+    live = LiveKillmails(
+        options.conninfo,
+        lag=lag,
+        oldest=oldest,
+        pause=options.pause,
+        interrupted=lambda error: print(f"{error.strip()} (trying again)", file=sys.stderr, flush=True),
+    )
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, lambda *_: live.end())
     with live:

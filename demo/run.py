@@ -11,7 +11,6 @@ Exit status: 0 all cells exact, 1 not, or too few killmails arrived meanwhile, 2
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +24,20 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 
 from demo.airflow_server import CLONE
 from demo.live import LiveKillmails
-from demo.world import BACKFILL, CLEANUP, ERRORS, INGEST, Narrator, Say, Source, World, interruptible, temporary_folder
+from demo.world import (
+    BACKFILL,
+    CLEANUP,
+    ERRORS,
+    INGEST,
+    Arguments,
+    Narrator,
+    Say,
+    Source,
+    World,
+    clear_away,
+    interruptible,
+    temporary_folder,
+)
 
 #: Killmails that have to arrive between the begin of the backfill and its end, for the demo to prove anything.
 ENOUGH = 1000
@@ -200,7 +212,7 @@ def _one(session: psycopg.Connection[Any], query: LiteralString) -> dict[str, An
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns its exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m demo.run",
         description="Fill the cache while killmails keep arriving, age it, and compare every cell with the killmails.",
         epilog="Exit status: 0 all cells exact, 1 not, 2 it could not be tried.",
@@ -209,6 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     source = Source.of(parser.parse_args(arguments))
     say = Narrator()
     try:
+        source.check()
+        clear_away(say)
         with interruptible(), temporary_folder() as folder, World(folder) as world:
             world.start(source, say)
             outcome = demonstrate(world, source.as_of, say, writer=INGEST)

@@ -8,7 +8,6 @@ backfill's graph in Airflow. Needs Chromium.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -25,9 +24,11 @@ from demo.world import (
     DATABASE,
     ERRORS,
     INGEST,
+    Arguments,
     Narrator,
     Source,
     World,
+    clear_away,
     interruptible,
     temporary_folder,
 )
@@ -113,7 +114,7 @@ def take(world: World, browser: Browser, say: Narrator) -> None:
 
 def main() -> int:
     """Take all pictures; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="demo.screenshots", description="Take the documentation's pictures.")
+    parser = Arguments(prog="demo.screenshots", description="Take the documentation's pictures.")
     Source.add_arguments(parser)
     source = Source.of(parser.parse_args())
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -123,6 +124,8 @@ def main() -> int:
     say = Narrator()
     IMAGES.mkdir(parents=True, exist_ok=True)
     try:
+        source.check()
+        clear_away(say)
         with (
             interruptible(),
             temporary_folder() as folder,

@@ -338,6 +338,18 @@ def _complete(folder: Path) -> Path:
     return folder
 
 
+def compiles_queries(version: str | None = None) -> bool:
+    """Whether the server has JIT: the wheel's have not, Debian's have, and have it switched on.
+
+    Args:
+        version: as for EmbeddedServer.
+
+    Raises:
+        ServerError: unknown version, or a program is missing.
+    """
+    return any((_binaries(version).parent / "lib").rglob("llvmjit.so"))
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((EmbeddedServer.host, 0))

@@ -19,21 +19,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import psycopg
 
 from demo.airflow_api import AirflowError, Task
 from demo.airflow_server import CLONE, AirflowServer, taken
-from demo.load_csv import LoadError
+from demo.load_csv import LoadError, examine
 from demo.load_csv import load as load_csv
 from demo.processes import Processes
-from demo.server import EmbeddedServer, ServerError
+from demo.server import EmbeddedServer, ServerError, compiles_queries
 
 DATABASE = "killboard"
 
@@ -46,6 +46,11 @@ SAMPLE = CLONE / "sql" / "sample"
 DAYS = 400
 
 ROWS = 200_000
+MOST_ROWS = 100_000_000
+
+#: No killmail of the game is older, with DAYS before it.
+OLDEST = datetime(2005, 1, 1, tzinfo=UTC)
+
 PORT = 8080
 
 BACKFILL = "entity_stats_backfill"
@@ -90,6 +95,14 @@ class Narrator:
 Say = Callable[[str], None]
 
 
+class Arguments(argparse.ArgumentParser):
+    """A parser of command lines that says in one line what is wrong; its types' messages name the argument."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and exit with status 2."""
+        self.exit(2, f"{message.split(': ', 1)[-1] if message.startswith('argument ') else message}\n")
+
+
 @dataclass(frozen=True)
 class Source:
     """Where the killmails come from.
@@ -110,7 +123,7 @@ class Source:
         # argparse converts a default that is a string as it converts an argument.
         parser.add_argument(
             "--rows",
-            type=_positive,
+            type=_rows,
             metavar="N",
             default=os.environ.get("ROWS") or str(ROWS),
             help=f"killmails to generate; default: the environment's ROWS, else {ROWS:,}",
@@ -135,6 +148,15 @@ class Source:
     def of(cls, options: argparse.Namespace) -> Self:
         """What the arguments say."""
         return cls(as_of=options.as_of, rows=options.rows, csv=options.csv)
+
+    def check(self) -> None:
+        """Look at the file, if there is one, before anything is started for it.
+
+        Raises:
+            LoadError: it cannot be loaded.
+        """
+        if self.csv:
+            examine(self.csv)
 
     def load(self, server: EmbeddedServer, say: Say) -> None:
         """Make the database, its killmails table and the killmails.
@@ -226,7 +248,8 @@ class World:
         if taken(self.airflow.port):
             raise WorldError(f"Port {self.airflow.port} is taken: choose another with PORT={self.airflow.port + 1}")
         self.server.start()
-        say(f"PostgreSQL runs on port {self.server.port}; Airflow starts while the killmails are made")
+        jit = "" if compiles_queries() else ", without JIT"
+        say(f"PostgreSQL runs on port {self.server.port}{jit}; Airflow starts while the killmails are made")
         self.airflow = AirflowServer(
             self.airflow.home,
             port=self.airflow.port,
@@ -249,6 +272,10 @@ class World:
                 [sys.executable, "-m", "demo.live", self.conninfo(user=INGEST), f"--lag={lag:.0f}", f"--pause={PACE}"],
                 {**os.environ, "PYTHONPATH": str(CLONE)},
             )
+
+    def writer_ended(self) -> str:
+        """The last words of the program that lets killmails arrive, if it has ended by itself, else ""."""
+        return self._live.last_words("live").strip() or "it says nothing" if self._live.ended() else ""
 
     def running(self) -> bool:
         """Whether PostgreSQL and Airflow run, whoever started them."""
@@ -310,11 +337,56 @@ def temporary_folder() -> Iterator[Path]:
     Raises:
         WorldError: no temporary folder suits it.
     """
-    folder = _habitable(lambda base: Path(tempfile.mkdtemp(prefix="entity-stats-", dir=base)))
-    try:
+    with ExitStack() as stack:
+        with _turn():
+            folder = _habitable(lambda base: Path(tempfile.mkdtemp(prefix=f"{_own(base).name}-", dir=base)))
+            stack.enter_context(_locked(folder))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
         yield folder
+
+
+def clear_away(say: Say) -> None:
+    """Stop and delete what is left of this clone's temporary folders whose programs were killed.
+
+    Args:
+        say: is told when there was something.
+
+    Raises:
+        ServerError: a server does not stop.
+    """
+    with _turn():
+        for base in _bases():
+            for folder in base.glob(f"{_own(base).name}-*"):
+                if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
+                    continue
+                try:
+                    with _locked(folder):
+                        World(folder).remove()
+                        say(f"Stopped and deleted what a killed demo had left in {folder}")
+                except BlockingIOError:
+                    continue  # whoever made it is at work
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Wait for the others of this clone that make or look for temporary folders."""
+    with _locked(Path(__file__).parent, wait=True):
+        yield
+
+
+@contextmanager
+def _locked(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a file or folder; the operating system gives it back when the program is killed.
+
+    Raises:
+        BlockingIOError: somebody else holds it, and `wait` is False.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
 
 
 def own_folder() -> Path | None:
@@ -409,9 +481,9 @@ def _alone() -> Iterator[None]:
     Raises:
         WorldError: another one is at work.
     """
-    with Path(__file__).open() as lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(_locked(Path(__file__)))
         except BlockingIOError:
             raise WorldError("Another make up or make down of this clone is at work: wait for its end.") from None
         yield
@@ -438,6 +510,9 @@ def up(source: Source, port: int, say: Say) -> str:
             world = World(folder)
             if world.running():
                 return f"It runs already.\n{_about(world)}"
+        source.check()
+        clear_away(say)
+        if folder:
             say("Deleting what is left of an earlier world")
             world.remove()
         if taken(port):
@@ -459,12 +534,19 @@ def up(source: Source, port: int, say: Say) -> str:
 
 
 def _about(world: World) -> str:
+    ended = world.writer_ended()
+    arriving = (
+        f"but killmails do not arrive any more, because their writer has ended: {ended}\n"
+        "Start anew with `make down`, then `make up`."
+        if ended
+        else f"and about a killmail a second arrives. In the UI, look at the run of {BACKFILL},\n"
+        'or trigger it again with "Rebuild" and watch it.'
+    )
     return f"""
 Airflow, without login:  {world.airflow.url}
 The database:            {world.server.bin}/psql {world.server.uri(DATABASE)}
 
-The cache is filled, and about a killmail a second arrives. In the UI, look at the run of {BACKFILL},
-or trigger it again with "Rebuild" and watch it. `make down` stops and deletes everything.
+The cache is filled, {arriving} `make down` stops and deletes everything.
 Files: {world.folder}""".strip()
 
 
@@ -475,31 +557,46 @@ def down() -> str:
         Exception: one of ERRORS.
     """
     with _alone():
-        folder = own_folder()
-        if not folder:
-            return "Nothing runs."
-        World(folder).remove()
-        return "Stopped; its files are deleted."
+        said: list[str] = []
+        clear_away(said.append)
+        if folder := own_folder():
+            World(folder).remove()
+            said.append("Stopped; its files are deleted")
+        return f"{'. '.join(said or ['Nothing runs'])}."
 
 
-def _positive(text: str) -> int:
-    value = int(text.replace(",", "").replace("_", ""))
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+def _rows(text: str) -> int:
+    try:
+        value = int(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        value = 0
+    if not 1 <= value <= MOST_ROWS:
+        raise argparse.ArgumentTypeError(f"ROWS must be a whole number from 1 to {MOST_ROWS:,}, not {text}")
     return value
 
 
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"PORT must be a whole number from 1 to 65535, not {text}")
+    return int(text)
+
+
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"AS_OF must be a time such as 2021-11-29T00:00:00Z, not {text}") from None
     if moment > datetime.now(UTC):
-        raise argparse.ArgumentTypeError(f"{text} is in the future")
+        raise argparse.ArgumentTypeError(f"AS_OF must have passed, but {text} is in the future")
+    if moment < OLDEST:
+        raise argparse.ArgumentTypeError(f"AS_OF must not be before {OLDEST:%Y-%m-%d}, as {text} is")
     return moment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m demo.world",
         description="Start a world to look at, or stop it.",
         epilog="Exit status: 0 done, 2 it does not work, 130 interrupted.",
@@ -509,7 +606,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Source.add_arguments(starting)
     starting.add_argument(
         "--port",
-        type=_positive,
+        type=_port,
+        metavar="PORT",
         default=os.environ.get("PORT") or str(PORT),
         help=f"of the Airflow UI; default: the environment's PORT, else {PORT}",
     )

@@ -1,11 +1,13 @@
 -- THE order. psql reads it with \ir; the DAGs' deploy task reads the same lines. Transactions begin and end here and in
 -- look_at_source() only: one creates everything but the triggers on killmails, which follow one node at a time because each of
 -- them waits for that node's writers. Deployed unchanged, neither locks killmails.
---   psql -v ON_ERROR_STOP=1 -f sql/deploy.sql
+--   psql -v ON_ERROR_STOP=1 -f sql/deploy.sql      prints what is deployed, and what to do next; with --quiet, nothing
 -- Upgrades run the same file. Functions, views and triggers are replaced; what changes the result type of a function drops it
 -- first, in its own file. Tables hold data and are created once: a file that changes its table keeps CREATE TABLE IF NOT
 -- EXISTS as the new shape, followed by a DO block that asks the catalog (pg_attribute, pg_constraint) what is missing and
 -- alters only then, because ALTER TABLE ... IF NOT EXISTS locks out everybody even when there is nothing to do.
+\set entity_stats_quiet :QUIET
+\set QUIET on
 begin;
 set local client_min_messages = warning; -- "already exists, skipping" is how a redeploy should be
 set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; the check would lock killmails
@@ -51,6 +53,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 3_cache/time_window.sql
 \ir 3_cache/cutoff_at.sql
 \ir 3_cache/past.sql
+\ir 3_cache/require_autocommit.sql
 \ir 3_cache/delta.sql
 \ir 3_cache/parties.sql
 \ir 3_cache/pending.sql
@@ -137,16 +140,22 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 6_reads/repairs.sql
 \ir 6_reads/lookup.sql
 \ir 6_reads/inactive_entities.sql
+\ir 6_reads/deployment.sql
 
 -- roles, ownership, grants
 \ir 8_access/roles.sql
-\ir 8_access/watch_ddl.sql
 \ir 8_access/superseded.sql
 \ir 8_access/deployed_functions.sql
 \ir 8_access/ownership.sql
 \ir 8_access/grants.sql
+\ir 8_access/watch_ddl.sql
 \ir 8_access/publication.sql
 
 commit;
 
 call entity_stats.look_at_source(adopt => true);
+\set QUIET :entity_stats_quiet
+\if :entity_stats_quiet
+\else
+select d.* from entity_stats.deployment() as d \g (tuples_only=on format=unaligned)
+\endif

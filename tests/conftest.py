@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from demo.server import EmbeddedServer
+from demo.server import EmbeddedServer, compiles_queries
 from tests.database import Database, Databases
 from tests.invariants.world import ready, shape, source, worlds
 
@@ -14,6 +14,11 @@ __all__ = ["ready", "shape", "source", "worlds"]
 
 #: Off UTC by a broken number of hours, with daylight saving: dependence on the session's time zone shows.
 TIMEZONE = "America/St_Johns"
+
+
+def pytest_report_header() -> str:
+    """Say whether JIT, which a server has switched on as it comes, is part of what is tested."""
+    return f"PostgreSQL: JIT {'on' if compiles_queries() else 'not in this server: make test-pg tests with it'}"
 
 
 @pytest.fixture(scope="session")

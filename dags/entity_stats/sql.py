@@ -13,7 +13,8 @@ def deploy_statements(script: Path = SQL / "deploy.sql") -> list[str]:
     r"""Split the deployment script into what the server gets as one query each.
 
     Everything from `begin;` to `commit;` is one query, with the files of the `\ir` lines in their places; each
-    statement outside, on a line of its own, is another, for procedures that commit.
+    statement outside, on a line of its own, is another, for procedures that commit. What psql alone says to people
+    (`\set`, and from `\if` to `\endif`) is left out.
 
     Args:
         script: What psql would run with -f.
@@ -23,10 +24,17 @@ def deploy_statements(script: Path = SQL / "deploy.sql") -> list[str]:
     """
     statements: list[str] = []
     transaction: list[str] | None = None
+    for_psql = False
     for line in script.read_text(encoding="utf-8").splitlines():
         words = line.split()
         match words:
             case [] | ["--", *_]:
+                continue
+            case ["\\if" | "\\endif" as word, *_] if transaction is None:
+                for_psql = word == "\\if"
+            case ["\\set", *_] if transaction is None:
+                continue
+            case _ if for_psql:
                 continue
             case ["\\ir", path] if transaction is not None:
                 transaction.append((script.parent / path).read_text(encoding="utf-8"))

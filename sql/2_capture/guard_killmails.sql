@@ -107,7 +107,9 @@ declare
     target regclass;
     guarded boolean;
     tries integer;
+    guarded_now integer := 0;
 begin
+    call entity_stats.require_autocommit('guard_killmails');
     -- What slipped by while triggers were missing is not in the cache when they are there again.
     perform entity_stats.note_source(adopt => false);
     commit;
@@ -130,8 +132,11 @@ begin
             end if;
             perform pg_catalog.pg_sleep(0.2 + pg_catalog.random() * 0.6);
         end loop;
-        raise notice 'Guarded %', target;
+        guarded_now := guarded_now + 1;
     end loop;
+    if guarded_now > 0 then
+        raise notice 'Guarded %', case guarded_now when 1 then target::text else guarded_now || ' tables' end;
+    end if;
 end
 $$;
 

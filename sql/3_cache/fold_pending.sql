@@ -129,6 +129,7 @@ declare
     why text;
     step record;
 begin
+    call entity_stats.require_autocommit('fold_pending');
     if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'fold_pending() works in READ COMMITTED only'
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';

@@ -47,6 +47,26 @@ begin atomic
     returning run.run;
 end;
 
+create or replace function entity_stats.start_run_here(operation text, as_of timestamptz default null)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Whoever failed or was killed cannot have said so: a procedure that commits as it goes has no handler around it.
+    update entity_stats.run as r
+    set outcome = 'failure'
+    where
+        r.outcome is null
+        and r.operation = start_run_here.operation
+        and r.detail ? 'backend'
+        and not exists (
+            select from pg_stat_activity as a where a.pid = (r.detail ->> 'backend')::integer and a.pid <> pg_backend_pid()
+        );
+    return entity_stats.start_run(operation, coalesce(as_of, now()), jsonb_build_object('backend', pg_backend_pid()));
+end
+$$;
+
 create or replace function entity_stats.finish_run(run bigint, outcome text, detail jsonb default '{}')
 returns void
 language plpgsql
@@ -91,5 +111,7 @@ end
 $$;
 
 comment on function entity_stats.start_run(text, timestamptz, jsonb) is 'Opens a row of the run history; returns its number.';
+comment on function entity_stats.start_run_here(text, timestamptz) is
+'Opens a row of the run history for a procedure that is called in this session; closes those of its operation whose sessions have ended without closing them.';
 comment on function entity_stats.finish_run(bigint, text, jsonb) is 'Closes a run: outcome success or failure; adds to its detail the one given, the size of the cache in bytes and its entities per type; prunes history.';
 comment on function entity_stats.prune_runs(interval) is 'Deletes history older than keep; returns how many runs went.';

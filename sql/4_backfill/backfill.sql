@@ -4,9 +4,13 @@ language plpgsql
 as $$
 declare
     begun constant timestamptz := pg_catalog.clock_timestamp();
+    this_run bigint;
     todo record;
 begin
-    call entity_stats.backfill_begin(as_of, rebuild);
+    call entity_stats.require_autocommit('backfill');
+    call entity_stats.backfill_begin(as_of, rebuild); -- what it refuses was not begun
+    this_run := entity_stats.start_run_here('backfill', as_of);
+    commit;
 
     for todo in
         select w.period, t.type
@@ -18,6 +22,7 @@ begin
     end loop;
 
     call entity_stats.backfill_finish();
+    perform entity_stats.finish_run(this_run, 'success', pg_catalog.jsonb_build_object('rebuild', rebuild));
 
     raise notice 'Backfill complete: % entities in % s',
         pg_catalog.to_char((select count(*) from public.entity_stats_cache), 'FM999,999,999,990'),

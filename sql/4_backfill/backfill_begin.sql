@@ -242,6 +242,7 @@ declare
     todo record;
     done_to bigint;
 begin
+    call entity_stats.require_autocommit('backfill_begin');
     call entity_stats.look_at_source();
     perform entity_stats.require_source(as_built => false);
 

@@ -264,6 +264,7 @@ declare
     waiting bigint;
     first_build boolean;
 begin
+    call entity_stats.require_autocommit('backfill_finish');
     if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'backfill_finish() works in READ COMMITTED only'
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';

@@ -260,6 +260,7 @@ declare
     slices bigint;
     reported boolean := false;
 begin
+    call entity_stats.require_autocommit('backfill_phase');
     if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'backfill_phase() works in READ COMMITTED only'
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';

@@ -133,6 +133,7 @@ declare
     changed bigint;
     month date;
 begin
+    call entity_stats.require_autocommit('look_at_source');
     perform entity_stats.note_source(adopt);
     commit;
     if exists (select from entity_stats.source_changes() as c where c.blocking) then

@@ -27,13 +27,17 @@ as $$
 declare
     batch constant integer := 200;
     since constant timestamptz := entity_stats.cutoff_at(entity_stats.past(as_of), days);
+    this_run bigint;
     type text;
     ids bigint [];
     changed bigint;
     total bigint;
     reported timestamptz := pg_catalog.clock_timestamp();
 begin
+    call entity_stats.require_autocommit('recalculate_active');
     perform entity_stats.require_source(as_built => false);
+    this_run := entity_stats.start_run_here('recalculation', as_of);
+    commit;
     foreach type in array array['character', 'corporation', 'alliance'] loop
         ids := entity_stats.active_entities(type, since);
         total := 0;
@@ -50,6 +54,7 @@ begin
         raise notice 'Recalculated % %s active since %: % cells changed',
             pg_catalog.to_char(coalesce(pg_catalog.array_length(ids, 1), 0), 'FM999,999,999,990'), type, since, total;
     end loop;
+    perform entity_stats.finish_run(this_run, 'success');
 end
 $$;
 

@@ -54,6 +54,7 @@ declare
     months constant date [] := array(select m.month from entity_stats.wrong_months(run) as m (month));
     wrong_month date;
 begin
+    call entity_stats.require_autocommit('repair');
     if pg_catalog.cardinality(months) > most then
         raise warning 'Checks of run % found % months of the history wrong, the limit of repair is %: left for a person',
             run, pg_catalog.cardinality(months), most

@@ -11,6 +11,7 @@ declare
     steps bigint;
     total bigint := 0;
 begin
+    call entity_stats.require_autocommit('age_window');
     if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'age_window() works in READ COMMITTED only'
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';
@@ -50,8 +51,14 @@ create or replace procedure entity_stats.age_windows(as_of timestamptz default n
 language plpgsql
 as $$
 declare
+    this_run bigint;
     todo record;
 begin
+    call entity_stats.require_autocommit('age_windows');
+    perform entity_stats.past(as_of);
+    this_run := entity_stats.start_run_here('cleanup', as_of);
+    commit;
+
     -- The narrow windows first, so that they stay within the wider ones at every commit.
     for todo in select w.period from entity_stats.time_window as w where w.days is not null order by w.days loop
         call entity_stats.age_window(todo.period, as_of);
@@ -59,6 +66,7 @@ begin
 
     call entity_stats.mark_leaders();
     call entity_stats.rank_entities(as_of);
+    perform entity_stats.finish_run(this_run, 'success');
 end
 $$;
 

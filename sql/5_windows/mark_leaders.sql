@@ -134,6 +134,7 @@ declare
     lists integer [];
     leaders entity_stats.leader [];
 begin
+    call entity_stats.require_autocommit('mark_leaders');
     lists := entity_stats.draw_marks(most);
     commit; -- all that commit from here on file for these lists
 

@@ -25,7 +25,15 @@ begin atomic
         r."startedAt",
         r."finishedAt",
         date_part('epoch', r."finishedAt" - r."startedAt") as seconds,
-        r.outcome,
+        case
+            when
+                r.outcome is null
+                and r.detail ? 'backend'
+                and not pg_is_in_recovery()
+                and not exists (select from pg_stat_activity as a where a.pid = (r.detail ->> 'backend')::integer)
+                then 'failure' -- a procedure whose session has ended
+            else r.outcome
+        end as outcome,
         (r.detail #>> '{entities,character}')::bigint as characters,
         (r.detail #>> '{entities,corporation}')::bigint as corporations,
         (r.detail #>> '{entities,alliance}')::bigint as alliances,

@@ -26,7 +26,8 @@ exception
             using errcode = 'insufficient_privilege',
                 hint = format(
                     'Ask an administrator: create role entity_stats_reader nologin; create role entity_stats_operator nologin; '
-                    'grant entity_stats_operator to %I; grant create on schema public to entity_stats_operator;', current_user
+                    'grant entity_stats_reader to %1$I with admin option; '
+                    'grant entity_stats_operator to %1$I; grant create on schema public to entity_stats_operator;', current_user
                 );
 end
 $$;

@@ -2,7 +2,7 @@
 -- them the next look_at_source() finds what has changed.
 -- The function stays its creator's, who may be a superuser, so that operators get no rights of his: itself it does what needs rights
 -- on the site's tables, and uses of ours only what runs with the operators' rights (SECURITY DEFINER). A deployment by somebody
--- lesser leaves it as it is.
+-- lesser leaves it as it is. Created last: it would follow the ALTER TABLEs of this deployment, too, with rights that are not complete.
 do $do$
 begin
     execute $create$
@@ -104,6 +104,7 @@ begin
     $create$;
     comment on function entity_stats.watch_ddl() is
     'Event trigger: guards partitions that the site creates or attaches, captures those that come or go with killmails; never fails.';
+    revoke execute on function entity_stats.watch_ddl() from public;
     grant execute on function entity_stats.watch_ddl() to entity_stats_operator; -- or their REVOKE for all functions would fail
 
     if not exists (select from pg_catalog.pg_event_trigger as e where e.evtname = 'entity_stats_ddl') then

@@ -32,7 +32,9 @@ def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: i
         figures: list[measure.Figure] = []
 
         def note(step: str, more: Iterable[measure.Figure] = ()) -> None:
-            print(f"{datetime.datetime.now(datetime.UTC) - begun}  {step}", file=sys.stderr, flush=True)
+            print(
+                f"{report.span(datetime.datetime.now(datetime.UTC) - begun):>12}  {step}", file=sys.stderr, flush=True
+            )
             figures.extend(more)
 
         fewer = max(rows // 10, min(rows // 2, 20_000))
@@ -63,7 +65,7 @@ def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: i
             database.close()
     return {
         "machine": {
-            "measured": f"{begun:%Y-%m-%d %H:%M} UTC, in {datetime.datetime.now(datetime.UTC) - begun}",
+            "measured": f"{begun:%Y-%m-%d %H:%M} UTC, in {report.span(datetime.datetime.now(datetime.UTC) - begun)}",
             "processor": f"{os.cpu_count()} cores, {platform.machine()}",
             "load before and after": f"{load:.1f} and {os.getloadavg()[0]:.1f}: above 1, others used the machine too",
             "server": version,

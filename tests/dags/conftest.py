@@ -124,6 +124,7 @@ def filled(airflow: Airflow) -> Airflow:
 def ready(filled: Airflow) -> Airflow:
     """The same with a cache that is ready."""
     filled.database.execute("call entity_stats.backfill()")
+    filled.database.execute("delete from entity_stats.run")
     return filled
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from demo.live import LiveKillmails
@@ -55,6 +57,24 @@ def test_a_session_that_is_ended_is_an_error(killboard: Database) -> None:
         live._threads[0].join(60)
     assert len(live.errors) == 1
     assert live.errors[0].startswith("live session 1: ")
+
+
+def test_sessions_come_back_when_the_database_does(killboard: Database) -> None:
+    lost: list[str] = []
+    live = LiveKillmails(killboard.conninfo, lag=timedelta(0), oldest=AS_OF, pause=0.01, interrupted=lost.append)
+    with live, psycopg.connect(killboard.server.conninfo(), autocommit=True) as elsewhere:
+        # As a stop of the server does it: sessions are ended, and new ones are refused for a while.
+        elsewhere.execute(f'alter database "{killboard.name}" allow_connections false')
+        ended = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name ~ '^live'"
+        killboard.execute(ended)
+        deadline = time.monotonic() + 60
+        while len(lost) < 4:  # both sessions, and their first tries to come back
+            assert time.monotonic() < deadline, lost
+        before = killboard.value("select count(*) from public.killmails")
+        elsewhere.execute(f'alter database "{killboard.name}" allow_connections true')
+        until(killboard, f"select count(*) > {before} from public.killmails")
+        until(killboard, "select count(*) = 2 from pg_stat_activity where application_name ~ '^live'")
+    assert live.errors == []
 
 
 def test_the_program_ends_on_a_signal(killboard: Database) -> None:

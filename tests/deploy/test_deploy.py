@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -314,7 +315,33 @@ def test_without_superuser(own_databases: Databases, makes_roles: bool, kind: st
         by_owner("-c", "call entity_stats.age_windows()")
         by_owner("-c", "call entity_stats.fold_pending()")
         assert_exact(site)
+        by_owner("-c", f"grant entity_stats_reader to {WRITER}", "-c", f"revoke entity_stats_reader from {WRITER}")
 
         by_owner("-f", UNINSTALL)
         assert catalog(site) - before == set()
         assert before - catalog(site) == set()
+
+
+def test_what_it_prints(source: Database) -> None:
+    """At most ten lines: what there is, warnings after it, what to do next at the end."""
+    first = source.psql("-f", DEPLOY)
+    assert first.returncode == 0
+    lines = first.stdout.splitlines()
+    assert len(lines) + len(first.stderr.splitlines()) <= 10, first
+    assert lines[0] == f"The entity stats cache is deployed in database {source.name}."
+    assert re.fullmatch(r"killmails: (one table|\d+ tables), all with their triggers\.", lines[1])
+    assert lines[-1] == "Next: call entity_stats.backfill(); or the DAG entity_stats_backfill."
+    assert "Cache: empty." in lines
+    assert not any(line.startswith("Warning") for line in lines)
+
+    source.execute("call entity_stats.backfill('2026-01-02 03:04:00+00')")
+    again = source.psql("-f", DEPLOY)
+    assert again.stderr == ""
+    assert "Cache: ready, as of 2026-01-02 03:04 UTC." in again.stdout.splitlines()
+    assert again.stdout.splitlines()[-1].startswith("Next: nothing.")
+
+    source.execute("truncate public.killmails")
+    stale = source.psql("-f", DEPLOY).stdout.splitlines()
+    assert stale[-2].startswith("Warning: ")
+    assert stale[-1].startswith("Next: ")
+    assert [row for (row,) in source.fetch("select * from entity_stats.deployment()")] == stale

@@ -226,7 +226,7 @@ def test_the_header_that_is_described_is_the_one_that_is_loaded(bare: Database) 
     columns = bare.fetch('select c.name from sample.csv_column() as c order by c."position"')
     assert [name for (name,) in columns] == HEADER.split(",")
     assert HEADER in "".join((load_csv.__doc__ or "").split())
-    assert load_csv.HEADER == tuple(HEADER.split(","))
+    assert tuple(HEADER.split(",")) == load_csv.HEADER
 
 
 def test_a_database_without_the_sample_table_is_named(bare: Database, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from (
             l."finishedAt",
             l.detail
         from entity_stats.run as l
-        where l."startedAt" > now() - interval '1 day'
+        where l."startedAt" > now() - interval '1 day' and not l.detail ? 'backend'
         order by l.run desc
         limit 1
     ) as r
