@@ -16,7 +16,7 @@ begin
             absorbed boolean not null default false,
             turn bigint
         ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
-        create index ledger_xid on entity_stats.ledger (xid);
+        create index ledger_xid on entity_stats.ledger (xid, part);
     end if;
 end
 $$;

@@ -17,7 +17,7 @@ begin
     perform entity_stats.claim_history();
     perform entity_stats.lock_patiently('public.killmails', 'access share');
     -- What may take long comes before the gate.
-    lock table entity_stats.staged in access exclusive mode;
+    perform entity_stats.lock_patiently('entity_stats.staged', 'access exclusive');
     first_year := entity_stats.first_year();
     perform entity_stats.close_gate();
     select s.* into now_state from entity_stats.state as s;

@@ -21,6 +21,7 @@ begin
 
     perform entity_stats.require_source(as_built => false);
     perform entity_stats.lock_patiently('public.killmails', 'access share');
+    perform entity_stats.lock_patiently('entity_stats.staged', 'access share'); -- drift() names it: before the gate, as a build does
     lock table entity_stats.gate in row share mode;
 
     if exists (select from entity_stats.invalidation) or not exists (select from entity_stats.state as s where s.status = 'ready') then

@@ -563,3 +563,21 @@ def test_truncate_of_all(ready: Database, writer: psycopg.Connection[Any]) -> No
     writer.execute(INSERT.format(rows=50, seed=3))
     assert ready.value("""select sum("killsAll") from public.entity_stats_cache""") > 0
     assert_exact(ready)
+
+
+def test_many_statements_of_one_transaction(ready: Database, writer: psycopg.Connection[Any]) -> None:
+    """A COMMIT looks for a later statement in the index, whose entries it reads once per statement, not once per pair."""
+    read = """
+        select coalesce(sum(i.idx_tup_read), 0) from pg_stat_user_indexes as i
+        where i.relid = 'entity_stats.ledger'::regclass
+    """
+    statements = 300
+    before = ready.value(read)
+    with writer.transaction():
+        for seed in range(2, 2 + statements):
+            writer.execute(INSERT.format(rows=1, seed=seed))
+    writer.execute("select pg_stat_force_next_flush()")
+    ready.execute("select pg_stat_force_next_flush()")
+    assert ready.value(read) - before < 20 * statements
+    assert pending(ready) == 0
+    assert_exact(ready)

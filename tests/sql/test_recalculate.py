@@ -52,6 +52,31 @@ def test_one_entity(ready: Database) -> None:
     assert_exact(ready)
 
 
+def test_beside_the_beginning_of_a_rebuild(ready: Database) -> None:
+    """Whoever is recalculated holds the gate and reads the staging; a rebuild empties the staging and closes the gate: neither waits for ever."""
+    with (
+        ready.connect(autocommit=False) as holder,
+        ready.connect(options="-c statement_timeout=20s") as recalculating,
+        ready.connect(options="-c statement_timeout=20s") as building,
+        ThreadPoolExecutor() as pool,
+    ):
+        holder.execute(
+            """select from public.entity_stats_cache where "entityId" = 3 and "entityType" = 'character' for update"""
+        )
+        recalculation = pool.submit(recalculating.execute, "select entity_stats.recalculate(3, 'character')")
+        until_blocked(ready, recalculating)
+        as_of = ready.value('select s."asOf" from entity_stats.status() as s')
+        rebuild = pool.submit(building.execute, "select entity_stats.prepare_build(%s, true)", [as_of])
+        with pytest.raises(TimeoutError):
+            rebuild.result(timeout=2)
+        holder.commit()
+        recalculation.result()
+        rebuild.result()
+    ready.execute("call entity_stats.backfill(rebuild => true)")
+    assert_exact(ready)
+    assert deadlocks(ready) == 0
+
+
 def test_history_keeps_every_correction(ready: Database) -> None:
     """The same cell, twice in one transaction: two entries."""
     with ready.connect(autocommit=False) as session:
