@@ -247,8 +247,15 @@ def test_text_arguments_are_values(world: Database, text: str) -> None:
         for position, kind in enumerate(name.partition("(")[2].rstrip(")").split(","))
         if kind == "text"
     ]
-    assert len(texts) == 16
-    good = {"bigint": "1", "text": "'alliance'", "integer": "1", "bigint[]": "array[1]", "interval": "interval '1 day'"}
+    assert len(texts) == 20
+    good = {
+        "bigint": "1",
+        "text": "'alliance'",
+        "integer": "1",
+        "bigint[]": "array[1]",
+        "interval": "interval '1 day'",
+        "timestamp with time zone": "now()",
+    }
     with world.connect(user=READER) as session:
         for name, position in texts:
             kinds = name.partition("(")[2].rstrip(")").split(",")
