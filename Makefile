@@ -111,8 +111,9 @@ bench: $(STAMP) ## Measure what docs/performance.md shows, half an hour (ARGS="-
 	$(BIN)/python -m tests.benchmarks --output docs $(ARGS)
 
 .PHONY: bench-long
-bench-long: $(STAMP) ## For docs/performance.md as well: a soak of 20 minutes, backfills of 20 million killmails; an hour
+bench-long: $(STAMP) ## For docs/performance.md as well: a soak of 20 minutes, backfills of 20 million killmails, new prices for a million; an hour
 	$(BIN)/python -m tests.benchmarks.soak
+	$(BIN)/python -m tests.benchmarks.repricing
 	$(BIN)/python -m tests.benchmarks.filling
 
 .PHONY: bench-reads

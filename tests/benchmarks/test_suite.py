@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.benchmarks import filling, report, soak
+from tests.benchmarks import filling, report, repricing, soak
 from tests.benchmarks.__main__ import main
 
 
@@ -28,8 +28,10 @@ def test_the_suite_runs_and_reports(tmp_path: Path) -> None:
     assert "| single-row insert, 1 client | ours |" in page
     soak.main(["1", "--rows=2000", f"--output={tmp_path}"])
     filling.main(["3000", f"--output={tmp_path}"])
+    repricing.main(["2500", f"--output={tmp_path}"])
     page = (tmp_path / "performance.md").read_text()
     assert "| backfill of 3,000 killmails | ours |" in page
+    assert "| repricing of 2,500 killmails | ours |" in page
     assert "| soak, 500 killmails/s for 1 s: p99 | last tenth |" in page
     assert "| single-row insert, 1 client | ours |" in page
     report.renew(results, tmp_path)

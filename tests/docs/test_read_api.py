@@ -31,8 +31,7 @@ def test_the_page_drifts_with_a_comment(site: Database) -> None:
 
 
 def test_the_sql_examples_run(site: Database) -> None:
-    [block] = examples("sql")
-    statements = block.strip().splitlines()
+    statements = "".join(examples("sql")).strip().splitlines()
     assert len(statements) > 4
     for statement in statements:
         site.fetch(statement)
