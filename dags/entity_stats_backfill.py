@@ -24,8 +24,7 @@ the server's message and its hint. After mending the cause, clear the failed tas
   DAG again, it starts anew. Out of disk: a rebuild stages its totals in `entity_stats.staged`, a first build of more
   than about ten million killmails needs temporary files.
 * **finish**: slices are not done: clear the phase that failed. Facts stay in the ledger meanwhile, nothing is lost.
-* **fill_history**: the cache is ready and serves; clear the task: it goes on at the month where it stopped, as does the
-  next nightly cleanup.
+* **fill_history**: the cache is ready and serves; clear the task: it goes on at the month where it stopped.
 * **verify**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
 * **full**: the same for the comparison of everything.
 """
@@ -36,15 +35,7 @@ from airflow.sdk import Param, TaskGroup, chain
 
 from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS, ENTITY_TYPES
 from entity_stats.operators import NOT_READY, DeployOperator, SqlOperator
-from entity_stats.parts import (
-    TestableDAG,
-    check_group,
-    deadline,
-    full_verify_wanted,
-    start_run,
-    summary,
-    verdict,
-)
+from entity_stats.parts import TestableDAG, check_group, deadline, full_verify_wanted, start_run, summary, verdict
 
 DEADLINE = timedelta(hours=24)
 
@@ -73,17 +64,12 @@ with TestableDAG(
         "rebuild": Param(
             False, type="boolean", title="Rebuild", description="Build a ready cache anew while it serves."
         ),
-        "history": Param(
-            True,
-            type="boolean",
-            title="History",
-            description="Fill the history of days and months once the cache is ready.",
-        ),
+        "history": Param(True, type="boolean", title="History", description="Fill days and months once it is ready."),
         "full_verify": Param(
             False,
             type="boolean",
             title="Full verification",
-            description="Compare every cell of the cache with killmails at the end.",
+            description="Compare every cell with killmails at the end.",
         ),
     },
     deadline=deadline(

@@ -17,6 +17,9 @@ begin
             turn bigint
         ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
         create index ledger_xid on entity_stats.ledger (xid, part);
+    elsif (select i.indnkeyatts = 1 from pg_catalog.pg_index as i where i.indexrelid = to_regclass('entity_stats.ledger_xid')) then
+        drop index entity_stats.ledger_xid;
+        create index ledger_xid on entity_stats.ledger (xid, part);
     end if;
 end
 $$;

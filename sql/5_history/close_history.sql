@@ -245,6 +245,7 @@ declare
     step text;
     reported timestamptz := pg_catalog.clock_timestamp();
 begin
+    call entity_stats.require_autocommit('close_history');
     if not (select h.wanted from entity_stats.history as h) then
         raise notice 'No history is kept; to keep one: call entity_stats.fill_history()';
         return;
@@ -254,6 +255,15 @@ begin
     end if;
 
     perform entity_stats.open_late(to_day);
+    commit;
+
+    -- In a transaction of their own, and a month ahead: a query that was planned before a partition came would not find the rows that came with it.
+    perform entity_stats.claim_history();
+    perform entity_stats.add_partitions(
+        coalesce(h."daysFrom", pg_catalog.date_trunc('month', greatest(to_day - h."keepDays", '2003-01-01')::timestamp)::date),
+        (to_day + interval '1 month')::date
+    )
+    from entity_stats.history as h;
     commit;
 
     loop
@@ -284,6 +294,7 @@ create or replace procedure entity_stats.fill_history(as_of timestamptz default 
 language plpgsql
 as $$
 begin
+    call entity_stats.require_autocommit('fill_history');
     if fill_history.wanted then
         update entity_stats.history as h set wanted = true where not h.wanted;
         commit;
@@ -299,6 +310,7 @@ create or replace procedure entity_stats.drop_history()
 language plpgsql
 as $$
 begin
+    call entity_stats.require_autocommit('drop_history');
     perform entity_stats.claim_history();
     update entity_stats.history as h set wanted = false, "closedTo" = null, "daysFrom" = null, "firstDay" = null;
     perform entity_stats.close_gate();

@@ -131,6 +131,7 @@ declare
     todo record;
     ranked bigint := 0;
 begin
+    call entity_stats.require_autocommit('rank_entities');
     if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'rank_entities() works in READ COMMITTED only'
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';

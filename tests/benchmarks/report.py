@@ -141,7 +141,7 @@ def page(results: dict[str, Any]) -> str:
 
 def chart(results: dict[str, Any]) -> str:
     """The throughput of the write path relative to the floor, as SVG bars."""
-    rows = [r for r in results["figures"] if r["unit"] == "transactions/s"]
+    rows = [r for r in results["figures"] if r["unit"] == "transactions/s" and "floor" in r["variants"]]
     colours = {"floor": "#bbb", "ours": "#1f77b4", "statement-trigger": "#ff7f0e", "row-trigger": "#d62728"}
     parts, y = [], 20
     for row in rows:

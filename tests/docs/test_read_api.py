@@ -31,7 +31,7 @@ def test_the_page_drifts_with_a_comment(site: Database) -> None:
 
 
 def test_the_sql_examples_run(site: Database) -> None:
-    statements = "".join(examples("sql")).strip().splitlines()
+    statements = [line for block in examples("sql") for line in block.strip().splitlines()]
     assert len(statements) > 4
     for statement in statements:
         site.fetch(statement)

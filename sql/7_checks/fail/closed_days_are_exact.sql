@@ -2,8 +2,8 @@
 -- day of those that are kept, and a month of all, which each day (UTC) draws anew. Late and pending facts are taken into account. The rows
 -- show what is missing in the history (negative: what is too much).
 --
--- What to do: the month is counted anew, with its days: select entity_stats.recount_month('<month>'). Then find the cause, as for
--- sampled_entities_are_exact.
+-- What to do: the month is counted anew, with its days: select entity_stats.recount_month('<month>'). Then find the cause: a write
+-- that bypassed the triggers of killmails, or a restore.
 with drawn as materialized (
     select
         h."closedTo" - 1 as last_day,
