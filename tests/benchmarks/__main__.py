@@ -33,7 +33,9 @@ def run(rows: int, feed: int, rounds: int, seconds: float, clients: int, bulk: i
         figures: list[measure.Figure] = []
 
         def note(step: str, more: Iterable[measure.Figure] = ()) -> None:
-            print(f"{report.span(datetime.datetime.now(datetime.UTC) - begun):>12}  {step}", file=sys.stderr, flush=True)
+            print(
+                f"{report.span(datetime.datetime.now(datetime.UTC) - begun):>12}  {step}", file=sys.stderr, flush=True
+            )
             figures.extend(more)
 
         fewer = max(rows // 10, min(rows // 2, 20_000))
