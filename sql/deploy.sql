@@ -154,8 +154,12 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 commit;
 
 call entity_stats.look_at_source(adopt => true);
-\set QUIET :entity_stats_quiet
 \if :entity_stats_quiet
 \else
-select d.* from entity_stats.deployment() as d \g (tuples_only=on format=unaligned)
+\pset tuples_only on
+\pset format unaligned
+select d.* from entity_stats.deployment() as d;
+\pset format aligned
+\pset tuples_only off
 \endif
+\set QUIET :entity_stats_quiet

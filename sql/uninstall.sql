@@ -141,17 +141,31 @@ drop schema if exists entity_stats;
 do $$
 declare
     role_name text;
+    members text;
 begin
-    for role_name in
-        select r.rolname
+    for role_name, members in
+        select
+            r.rolname,
+            coalesce(
+                (
+                    select string_agg(m.member::regrole::text, ', ' order by m.member::regrole::text)
+                    from pg_catalog.pg_auth_members as m
+                    where r.oid = m.roleid
+                ),
+                'nobody'
+            )
         from pg_catalog.pg_roles as r
         where r.rolname in ('entity_stats_reader', 'entity_stats_operator')
+        order by 1
     loop
         if to_regclass('public.killmails') is not null then
             execute format('revoke select on table public.killmails from %I', role_name);
         end if;
 
-        continue when shobj_description(role_name::regrole, 'pg_authid') is distinct from 'Created by the entity stats cache.';
+        if shobj_description(role_name::regrole, 'pg_authid') is distinct from 'Created by the entity stats cache.' then
+            raise info 'Role % stays, because an administrator made it. Its members: %. To drop it: drop role %;', role_name, members, role_name;
+            continue;
+        end if;
 
         execute format('revoke create on schema public from %I', role_name);
         begin
@@ -159,9 +173,10 @@ begin
                 execute format('revoke set on parameter temp_file_limit from %I', role_name);
             end if;
             execute format('drop role %I', role_name);
+            raise info 'Role % is dropped. Its members were: %.', role_name, members;
         exception
             when dependent_objects_still_exist or insufficient_privilege then
-                raise notice 'Role % stays: %', role_name, sqlerrm;
+                raise info 'Role % stays: %. Its members: %. To drop it, when nothing hangs on it: drop role %;', role_name, sqlerrm, members, role_name;
         end;
     end loop;
 end

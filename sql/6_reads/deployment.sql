@@ -9,7 +9,7 @@ begin atomic
         select 1 as place, format('The entity stats cache is deployed in database %s.', current_database()) as line
         union all
         select 2, format('killmails: %s, all with their triggers.', case count(*) when 1 then 'one table' else format('%s tables', count(*)) end)
-        from entity_stats.nodes() as n (node)
+        from entity_stats.nodes()
         having not exists (select from entity_stats.unguarded())
         union all
         select

@@ -51,7 +51,16 @@ def test_from_nothing_to_nothing(source: Database) -> None:
     assert catalog(source) == deployed
     assert_exact(source)
 
-    run(source, UNINSTALL)
+    source.execute(f"grant entity_stats_reader to {WRITER}")
+    said = run(source, UNINSTALL).stderr
+    assert re.search(
+        rf"INFO:  Role entity_stats_reader (is dropped\. Its members were|stays: .* Its members): .*{WRITER}", said
+    )
+    assert "INFO:  Role entity_stats_operator " in said
+    source.execute(
+        "do $$ begin if to_regrole('entity_stats_reader') is not null then"
+        f" revoke entity_stats_reader from {WRITER}; end if; end $$"
+    )
     assert catalog(source) - before == set()
     assert before - catalog(source) == set()
     assert source.value("select count(*) from public.killmails") == rows + 50
@@ -317,7 +326,9 @@ def test_without_superuser(own_databases: Databases, makes_roles: bool, kind: st
         assert_exact(site)
         by_owner("-c", f"grant entity_stats_reader to {WRITER}", "-c", f"revoke entity_stats_reader from {WRITER}")
 
-        by_owner("-f", UNINSTALL)
+        said = site.psql("-c", f"set session authorization {owner}", "-f", UNINSTALL).stderr
+        stays = "stays, because an administrator made it. Its members: "
+        assert (f"INFO:  Role entity_stats_operator {stays}{owner}" in said) is not makes_roles, said
         assert catalog(site) - before == set()
         assert before - catalog(site) == set()
 

@@ -196,6 +196,19 @@ def test_psql_of_the_readme(source: Database) -> None:
     assert source.value("select to_regnamespace('entity_stats') is null")
 
 
+def test_entities_of_the_readme_are_in_the_sample_world(bare: Database) -> None:
+    [reads] = blocks(README, "sql")
+    ids = {int(number) for number in re.findall(r"\((\d{7,})", reads)}
+    assert len(ids) > 1
+    found = bare.fetch(
+        "select distinct p.id from sample.killmails(20000, now() - interval '400 days', now()) as k"
+        ' cross join lateral (values (k."victimCharacterId"), (k."victimAllianceId"), (k."topAttackerCharacterId"),'
+        ' (k."topAttackerAllianceId")) as p (id) where p.id = any(%s)',
+        [list(ids)],
+    )
+    assert {number for (number,) in found} == ids
+
+
 def test_reads_of_the_readme(ready: Database) -> None:
     [reads] = blocks(README, "sql")
     done = ready.psql(input=reads)
