@@ -124,7 +124,7 @@ declare
     reported timestamptz := begun;
     most integer := 500;
     total bigint := 0;
-    failed bigint [] := '{}';
+    failed bigint [] := array[]::bigint [];
     in_a_row integer := 0;
     why text;
     step record;

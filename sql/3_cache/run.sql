@@ -42,8 +42,12 @@ returns bigint
 language sql
 set search_path = pg_catalog, pg_temp
 begin atomic
-    insert into entity_stats.run (operation, "asOf", detail)
-    values (start_run.operation, start_run.as_of, start_run.detail)
+    -- A copy by logical replication has the rows, and a sequence that knows nothing of them.
+    insert into entity_stats.run (run, operation, "asOf", detail)
+    overriding system value
+    select
+        greatest(nextval('entity_stats.run_run_seq'), (select max(r.run) + 1 from entity_stats.run as r)),
+        start_run.operation, start_run.as_of, start_run.detail
     returning run.run;
 end;
 

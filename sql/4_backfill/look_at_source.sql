@@ -130,7 +130,6 @@ declare
     countable boolean;
     type text;
     ids bigint [];
-    changed bigint;
     month date;
 begin
     call entity_stats.require_autocommit('look_at_source');
@@ -151,7 +150,7 @@ begin
             foreach type in array array['character', 'corporation', 'alliance'] loop
                 ids := entity_stats.entities_in(new_leaf, type);
                 for i in 1 .. coalesce(pg_catalog.array_length(ids, 1), 0) by 200 loop
-                    select count(*) into changed from entity_stats.recalculate_entities(type, ids[i : i + 199]);
+                    perform from entity_stats.recalculate_entities(type, ids[i : i + 199]);
                     commit;
                 end loop;
             end loop;

@@ -149,7 +149,6 @@ set plan_cache_mode = force_generic_plan
 set jit = off
 as $$
 declare
-    bit constant integer := entity_stats.period_bit(entity_type, 'all'); -- raises for an unknown type
     first_day constant date := coalesce(entity_stats.history_from(granularity, from_date), '-infinity');
     -- The first day after the last row; null: no end.
     end_day constant date := (entity_stats.history_from(granularity, to_date) + ('1 ' || granularity)::interval)::date;
@@ -158,6 +157,8 @@ declare
     closed_end constant date := least(closed_to, end_day);
     open_from constant date := case when closed_end > closed_from then greatest(closed_to, first_day) else first_day end;
 begin
+    perform entity_stats.period_bit(entity_type, 'all'); -- raises for an unknown type
+
     return query
     with part as (
         select c.*

@@ -13,9 +13,8 @@ begin
         set lock_timeout = '1s'
         as $$
         declare
-            dropped jsonb := '{}';
+            dropped jsonb := jsonb_build_object();
             fresh oid [];
-            node oid;
             command text;
         begin
             if tg_event = 'sql_drop' then

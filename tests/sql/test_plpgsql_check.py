@@ -48,13 +48,19 @@ where r.tgrelid is not null or not r."isTrigger"
 """
 
 
-#: Runs the text of a check, which is what it is for; operators alone may call it.
-RUNS_TEXT = ("entity_stats.run_check(bigint,text,text,text)", "text type variable is not sanitized")
+#: What is meant so: operators alone may run the text of a check; the event trigger runs what it has formatted itself; a COMMIT where there can
+#: be none is how a procedure learns that it is in a transaction block.
+MEANT = {
+    ("entity_stats.run_check(bigint,text,text,text)", "text type variable is not sanitized"),
+    ("entity_stats.watch_ddl()", "text type variable is not sanitized"),
+    ("entity_stats.commit_in_a_block()", "invalid transaction termination"),
+    ("entity_stats.require_autocommit(text)", "cannot commit while a subtransaction is active"),
+}
 
 
 def test_bodies_agree_with_the_catalog(site: Database) -> None:
     site.execute("create extension plpgsql_check")
-    findings = [row for row in site.fetch(FINDINGS) if (row[0], row[3]) != RUNS_TEXT]
+    findings = [row for row in site.fetch(FINDINGS) if (row[0], row[3]) not in MEANT]
     assert not findings, "\n".join(" | ".join(str(value) for value in row) for row in findings)
 
 
