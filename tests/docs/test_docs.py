@@ -90,7 +90,7 @@ def test_sql_of_the_runbook_runs(ready: Database, block: str) -> None:
 
 def test_brake_for_peak_hours(ready: Database) -> None:
     [brake] = [block for block in blocks(RUNBOOK, "sql") if "alter role killmail_writer set entity_stats.fold" in block]
-    [release] = [block for block in blocks(RUNBOOK, "sql") if "reset entity_stats.fold" in block]
+    [release] = [block for block in blocks(RUNBOOK, "sql") if "killmail_writer reset entity_stats.fold" in block]
 
     def insert(seed: int) -> None:
         with ready.connect(user=WRITER) as session:
