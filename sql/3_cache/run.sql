@@ -57,6 +57,19 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- A DAG that calls the procedure has opened its own.
+    if exists (
+        select
+        from entity_stats.run as r
+        where
+            r.outcome is null
+            and r.operation = start_run_here.operation
+            and not r.detail ? 'backend'
+            and r."startedAt" > now() - interval '1 day'
+    ) then
+        return null;
+    end if;
+
     -- Whoever failed or was killed cannot have said so: a procedure that commits as it goes has no handler around it.
     update entity_stats.run as r
     set outcome = 'failure'
@@ -116,6 +129,6 @@ $$;
 
 comment on function entity_stats.start_run(text, timestamptz, jsonb) is 'Opens a row of the run history; returns its number.';
 comment on function entity_stats.start_run_here(text, timestamptz) is
-'Opens a row of the run history for a procedure that is called in this session; closes those of its operation whose sessions have ended without closing them.';
+'Opens a row of the run history for a procedure that is called in this session, unless a DAG has one open (null then); closes those of its operation whose sessions have ended without closing them.';
 comment on function entity_stats.finish_run(bigint, text, jsonb) is 'Closes a run: outcome success or failure; adds to its detail the one given, the size of the cache in bytes and its entities per type; prunes history.';
 comment on function entity_stats.prune_runs(interval) is 'Deletes history older than keep; returns how many runs went.';
