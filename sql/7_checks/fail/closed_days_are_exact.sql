@@ -1,4 +1,4 @@
--- What the history has for closed days equals a recount of killmails, for every entity, to the last digit: the last day that was closed, a
+-- What the history says of closed days equals a recount of killmails, for every entity, to the last digit: the last day that was closed, a
 -- day of those that are kept, and a month of all, which each day (UTC) draws anew. Late and pending facts are taken into account. The rows
 -- show what is missing in the history (negative: what is too much).
 --
