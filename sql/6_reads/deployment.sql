@@ -3,7 +3,7 @@ create or replace function entity_stats.deployment()
 returns setof text
 language sql stable
 set search_path = pg_catalog, pg_temp
-begin atomic
+as $$ -- bound when it is run: an upgrade may drop status()
     select l.line
     from (
         select 1 as place, format('The entity stats cache is deployed in database %s.', current_database()) as line
@@ -54,8 +54,8 @@ begin atomic
             end
         from entity_stats.status() as s
     ) as l
-    order by l.place, l.line;
-end;
+    order by l.place, l.line
+$$;
 
 comment on function entity_stats.deployment() is
 'What is deployed, in lines for a person: triggers, readers, the cache''s state, then warnings, then what to do next. deploy.sql prints it.';
