@@ -16,7 +16,7 @@ begin atomic
         n.run,
         n.claim,
         n.severity,
-        case when t.offending is null then n."checkedAt" else now() end as "checkedAt",
+        n."checkedAt",
         coalesce(t.offending, n.offending) as offending,
         coalesce(t.sample, n.sample) as sample,
         n.duration
@@ -46,4 +46,4 @@ begin atomic
 end;
 
 comment on function entity_stats.verification(bigint) is
-'Newest result of each claim, or of run in_run: offending rows, a sample of them, when checked. Whether cutoffs_are_fresh is judged now.';
+'Newest result of each claim, or of run in_run: offending rows, a sample of them, when last checked. Whether cutoffs_are_fresh holds is judged now.';

@@ -34,7 +34,7 @@ LATE = f"{CLEANUP} has not finished within 0:00:01"
 #: What the first commit changes, so that nothing waits long: file, text, what takes its place.
 CHANGES = (
     ("dags/entity_stats/defaults.py", '"retries": 3', '"retries": 0'),
-    ("dags/entity_stats_fold_pending.py", "retries=2", "retries=0"),
+    ("dags/entity_stats_fold_pending.py", '"retries": 2', '"retries": 0'),
     ("dags/entity_stats_daily_cleanup.py", "DEADLINE = timedelta(hours=2)", "DEADLINE = timedelta(seconds=1)"),
 )
 

@@ -64,6 +64,8 @@ def test_stale_by_the_clock(ready: Database) -> None:
         "select to_char((\"cutoff14d\" + interval '10 days') at time zone 'UTC', 'YYYY-MM-DD HH24:MI') from entity_stats.state"
     )
     ready.execute(LATE)
+    ready.execute("""update entity_stats.check_run set "checkedAt" = "checkedAt" - interval '4 days'""")
+    assert ready.value("""select "verifiedAt" < now() - interval '3 days' from public.get_stats_cache_summary()""")
     assert verdict(ready) == (
         "stale",
         f"14d, 30d, 90d were last aged at {aged} UTC: run entity_stats_daily_cleanup, or call entity_stats.age_windows()",
