@@ -82,6 +82,8 @@ returns table (
     "npcLosses" bigint
 )
 language sql stable
+set search_path = pg_catalog, pg_temp
+set jit = off -- hundreds of partitions, each compiled, took a hundred times as long as the query
 begin atomic
     select
         f."entityType",
