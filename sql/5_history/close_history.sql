@@ -131,6 +131,15 @@ set jit = off
 as $$
 begin
     perform entity_stats.claim_history();
+    -- In a transaction of their own, and a month ahead: a query that was planned before a partition came would not find the rows that came with it.
+    perform entity_stats.add_partitions(
+        case
+            when h."closedTo" is not null then h."daysFrom"
+            else date_trunc('month', greatest(to_day - h."keepDays", '2003-01-01')::timestamp)::date
+        end,
+        (to_day + interval '1 month')::date
+    )
+    from entity_stats.history as h;
     perform entity_stats.close_gate();
 
     if exists (select from entity_stats.invalidation) or not exists (select from entity_stats.state as s where s.status = 'ready') then
@@ -145,7 +154,7 @@ end
 $$;
 
 comment on function entity_stats.open_late(date) is
-'Under the gate: from here on folds keep facts of the days before to_day for the history. No fold is under way that does not.';
+'Adds the partitions that the days before to_day will need. Then, under the gate: from here on folds keep facts of the days before to_day for the history. No fold is under way that does not.';
 
 create or replace function entity_stats.close_range()
 returns text
@@ -179,11 +188,9 @@ begin
         where isfinite(k."killmailTime");
         now_history."firstDay" := least(coalesce(now_history."firstDay", history_to), history_to);
         now_history."daysFrom" := date_trunc('month', greatest(history_to - now_history."keepDays", now_history."firstDay", '2003-01-01')::timestamp);
-        perform entity_stats.add_partitions(now_history."daysFrom", history_to);
         from_day := '-infinity';
         to_day := least(history_to, (date_trunc('month', greatest(now_history."firstDay", '2003-01-01')::timestamp) + interval '1 month')::date);
     else
-        perform entity_stats.add_partitions(now_history."daysFrom", history_to);
         from_day := now_history."closedTo";
         to_day := least(history_to, (date_trunc('month', from_day::timestamp) + interval '1 month')::date);
     end if;
@@ -255,15 +262,6 @@ begin
     end if;
 
     perform entity_stats.open_late(to_day);
-    commit;
-
-    -- In a transaction of their own, and a month ahead: a query that was planned before a partition came would not find the rows that came with it.
-    perform entity_stats.claim_history();
-    perform entity_stats.add_partitions(
-        coalesce(h."daysFrom", pg_catalog.date_trunc('month', greatest(to_day - h."keepDays", '2003-01-01')::timestamp)::date),
-        (to_day + interval '1 month')::date
-    )
-    from entity_stats.history as h;
     commit;
 
     loop
