@@ -77,15 +77,6 @@ begin
         return format('more than %s killmails', most);
     end if;
 
-    if oldest < now_state."historyTo" then
-        perform entity_stats.keep_late(facts, now_state."historyTo");
-    end if;
-
-    if lightest >= 0 and oldest >= greatest(now_state."cutoff14d", now_state."cutoff30d", now_state."cutoff90d") then
-        perform entity_stats.add(facts, '{}', 15, null, null);
-        return null;
-    end if;
-
     if lightest < 0 then
         -- A deletion must not overtake the arrival that it deletes.
         if exists (select from entity_stats.ledger as l where not l.folded) or exists (select from entity_stats.aside) then
@@ -94,7 +85,15 @@ begin
         -- For a look at the source. Not waited for: who waits here would hold up a transaction of the site that waits for him.
         lock table public.killmails in access share mode nowait;
     end if;
-    perform entity_stats.merge(facts);
+
+    if oldest < now_state."historyTo" then
+        perform entity_stats.keep_late(facts, now_state."historyTo");
+    end if;
+    if lightest >= 0 and oldest >= greatest(now_state."cutoff14d", now_state."cutoff30d", now_state."cutoff90d") then
+        perform entity_stats.add(facts, '{}', 15, null, null);
+    else
+        perform entity_stats.merge(facts);
+    end if;
     return null;
 end
 $$;

@@ -40,7 +40,7 @@ declare
     parts bigint [];
     facts entity_stats.fact [];
     retried boolean;
-    history_to timestamptz;
+    now_state entity_stats.state;
 begin
     -- The turn first: who waits for it holds nothing. Then killmails before the gate, as everywhere: merge() may look something up.
     perform set_config('lock_timeout', '0', true);
@@ -49,7 +49,8 @@ begin
     perform entity_stats.lock_patiently('public.killmails', 'access share');
     lock table entity_stats.gate in row share mode;
 
-    if not exists (select from entity_stats.state as s where s.status = 'ready') then
+    select s.* into now_state from entity_stats.state as s;
+    if now_state.status is distinct from 'ready' then
         return;
     end if;
 
@@ -85,15 +86,14 @@ begin
         cross join lateral unnest(l.facts) as f
         where l.part = any(parts);
 
-        select s."historyTo" into history_to from entity_stats.state as s;
-        if history_to is not null then
-            perform entity_stats.keep_late(facts, history_to);
+        if now_state."historyTo" is not null then
+            perform entity_stats.keep_late(facts, now_state."historyTo");
         end if;
 
         -- Others may have been folded while one of these failed.
         perform entity_stats.merge(facts, verify => retried or cardinality(except_parts) > 0);
 
-        if (select s.retaining from entity_stats.state as s) then
+        if now_state.retaining then
             update entity_stats.ledger as l set folded = true where l.part = any(parts) and not l.absorbed;
         end if;
         delete from entity_stats.ledger as l where l.part = any(parts) and not l.folded;
