@@ -28,8 +28,9 @@ begin
         l.part = fold_own.part
         and l.xid = pg_current_xact_id()
         and l.reason is null
-        and not exists (
-            select from entity_stats.ledger as n where n.xid = l.xid and n.part > l.part and n.reason is null -- has a turn of its own
+        and not exists ( -- a later one, which has a turn of its own; without l, so that every plan reads the index by both columns
+            select from entity_stats.ledger as n
+            where n.xid = pg_current_xact_id() and n.part > fold_own.part and n.reason is null
         )
     returning l.cmin::text::bigint = l.turn + 1 into last;
 
