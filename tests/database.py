@@ -95,13 +95,13 @@ class Database:
 
     def oracle(self, params: Parameters = None) -> list[tuple[Any, ...]]:
         """The cells of the cache that differ from the specification's arithmetic; empty = exact."""
-        return self._judged(ORACLE.read_text(), params)
+        return self.judged(ORACLE.read_text(), params)
 
     def history_oracle(self) -> list[tuple[Any, ...]]:
         """The closed days and months that differ from killmails, and sums that differ from all-time; empty = exact."""
-        return self._judged(HISTORY_ORACLE.read_text())
+        return self.judged(HISTORY_ORACLE.read_text())
 
-    def _judged(self, sql: str, params: Parameters = None) -> list[tuple[Any, ...]]:
+    def judged(self, sql: str, params: Parameters = None) -> list[tuple[Any, ...]]:
         """Run a judge's query, which takes seconds to be compiled over many partitions."""
         self.execute("set jit = off")
         try:

@@ -3,6 +3,7 @@
 create or replace function entity_stats.facts_aside()
 returns table (part bigint, xid xid8, "capturedAt" timestamptz, fact entity_stats.fact, reason text)
 language plpgsql stable security definer -- views of readers call it, who have no right on whole killmails
+rows 1
 set search_path = pg_catalog, pg_temp
 set jit = off
 as $$

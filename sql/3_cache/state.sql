@@ -49,6 +49,9 @@ insert into entity_stats.state (status, retaining, "cutoff90d", "cutoff30d", "cu
 select 'empty', false, now() - 90 * interval '24 hours', now() - 30 * interval '24 hours', now() - 14 * interval '24 hours'
 where not exists (select from entity_stats.state);
 
+-- Else the planner takes it for hundreds of rows, and whatever joins it for so expensive that it is compiled.
+analyze entity_stats.state;
+
 -- An empty table whose lock is the gate: ROW SHARE by whoever folds, EXCLUSIVE by whoever changes state or cutoffs.
 create table if not exists entity_stats.gate ();
 

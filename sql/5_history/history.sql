@@ -16,6 +16,8 @@ insert into entity_stats.history (single)
 select true
 where not exists (select from entity_stats.history);
 
+analyze entity_stats.history;
+
 -- One partition per year, so that its index stays small. Figures of an entity are found by the primary key.
 create table if not exists entity_stats.month (
     "entityId" bigint not null,

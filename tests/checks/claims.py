@@ -18,5 +18,5 @@ def claims(*severities: str) -> list[Check]:
 
 def offences(database: Database, severities: Iterable[str] = SEVERITIES) -> dict[str, list[tuple[Any, ...]]]:
     """The claims that do not hold, and the rows that offend them."""
-    found = {check.claim: database.fetch(check.query) for check in claims(*severities)}
+    found = {check.claim: database.judged(check.query) for check in claims(*severities)}
     return {claim: rows for claim, rows in found.items() if rows}
