@@ -1,44 +1,44 @@
 """Fills the entity stats cache from all killmails, while new killmails keep arriving.
 
-Run it once after installation, and again with **rebuild** when the cache has to be built anew. Killed and started
-again, it resumes at the first part that is not done. Writers of killmails are never held up for more than a moment;
-readers get answers from the views until the cache is ready. On a cache that is ready the run ends skipped at `begin`,
-without alert.
+Run it once after installation, and with **rebuild** to build a ready cache again from scratch. A run that was
+interrupted resumes at the first part that is not done. Writers of killmails wait for a moment at most; readers get
+answers from the views until the cache is ready. If it is ready and `rebuild` is off, the run ends skipped at `begin`.
 
 | param | meaning |
 |---|---|
 | `as_of` | time from which the 14, 30 and 90 days count back; default: the run's logical date, else now |
-| `rebuild` | build a ready cache anew while it serves |
+| `rebuild` | build a ready cache again, while it serves; Airflow's variable `entity_stats_approval` may ask first |
 | `history` | fill the history of days and months as well, once the cache is ready (about as long as the backfill) |
 | `full_verify` | compare every cell with killmails at the end (takes about as long as the backfill) |
 
 ### When a task fails
-Trouble that passes (connection, deadlock, restart of the server) has been retried already; the task's log ends with
-the server's message and its hint. After mending the cause, clear the failed task or trigger the DAG again: both resume.
+Temporary trouble (a lost connection, a deadlock, a restart) has been retried already. The log ends with the server's
+message and hint. Fix the cause, then clear the failed task or trigger the DAG again: both resume.
 
-* **deploy**: the message names what is in the way (no `killmails`, a missing column, objects that are not ours, a long
-  transaction that holds `killmails`). Nothing has been changed, unless `guard_killmails` is in the message: then all
-  is deployed but some triggers, and deploying again creates the rest.
-* **begin**: `as_of` lies in the future, or the gate is held: look for the holder in `pg_locks` on `entity_stats.gate`.
+* **deploy**: the message names the obstacle (no `killmails`, a missing column, objects that are not ours, a long
+  transaction that holds `killmails`). Nothing has been changed, unless the message mentions `guard_killmails`: then
+  only some triggers are missing, and deploying again creates them.
+* **approve_rebuild**: nobody has answered within 12 hours; trigger the DAG again.
+* **begin**: a session holds `entity_stats.gate`: look for it in `pg_locks`.
 * **phase_...**: `the backfill cannot go on` means TRUNCATE, ATTACH, DETACH or a restore on another server: trigger the
-  DAG again, it starts anew. Out of disk: a rebuild stages its totals in `entity_stats.staged`, a first build of more
-  than about ten million killmails needs temporary files.
-* **finish**: slices are not done: clear the phase that failed. Facts stay in the ledger meanwhile, nothing is lost.
-* **fill_history**: the cache is ready and serves; clear the task: it goes on at the month where it stopped.
+  DAG again, and it starts from scratch. Disk full: a rebuild keeps its totals in `entity_stats.staged`, and a first
+  build of more than about ten million killmails needs temporary files.
+* **finish**: a phase is not done: clear the phase that failed. Facts stay in the ledger meanwhile, nothing is lost.
+* **fill_history**: the cache is ready and serves. Clear the task: it resumes at the month where it stopped.
 * **verify**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
-* **full**: the same for the comparison of everything.
+* **full**: the same, for every cell.
 """
 
 from datetime import timedelta
 
 from airflow.sdk import Param, TaskGroup, chain
 
+from entity_stats.approval import ApproveRebuild
 from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS, ENTITY_TYPES
 from entity_stats.operators import NOT_READY, DeployOperator, SqlOperator
 from entity_stats.parts import TestableDAG, check_group, deadline, full_verify_wanted, start_run, summary, verdict
 
 DEADLINE = timedelta(hours=24)
-
 PHASES = {
     "phase_1_all_time": ("all", "Phase 1: Backfilling all-time stats..."),
     "phase_2_90_days": ("90d", "Phase 2: Backfilling 90-day stats..."),
@@ -48,10 +48,9 @@ PHASES = {
 
 PHASE_DOC = """Totals of one period, one task per entity type, straight from killmails.
 
-A first build fills all periods of a type in one statement, in phase 1, and the other phases say what it found; a
-rebuild stages each period by itself, all-time slice by slice. Finished slices are not done again: clear a task that
-failed and it goes on. `the backfill cannot go on`: trigger the DAG again. Each slice is a row of
-`entity_stats.phase`."""
+A first build fills all periods of a type in one statement, in phase 1; the other phases report what it found. A
+rebuild stages each period by itself. Finished slices are not repeated: clear a failed task and it resumes.
+`the backfill cannot go on`: trigger the DAG again. `entity_stats.phase` has a row for each slice."""
 
 with TestableDAG(
     dag_id="entity_stats_backfill",
@@ -62,7 +61,7 @@ with TestableDAG(
     params={
         "as_of": AS_OF_PARAM,
         "rebuild": Param(
-            False, type="boolean", title="Rebuild", description="Build a ready cache anew while it serves."
+            False, type="boolean", title="Rebuild", description="Build a ready cache again, while it serves."
         ),
         "history": Param(True, type="boolean", title="History", description="Fill days and months once it is ready."),
         "full_verify": Param(
@@ -79,6 +78,7 @@ with TestableDAG(
     **DAG_ARGUMENTS,
 ):
     deploy = DeployOperator(task_id="deploy")
+    approve = ApproveRebuild(task_id="approve_rebuild")
     begin = SqlOperator(
         task_id="begin",
         sql=f"call entity_stats.backfill_begin({AS_OF}, %(rebuild)s::boolean)",
@@ -113,7 +113,7 @@ with TestableDAG(
         | {"Finishing...": ["finish"], "Filling the history...": ["fill_history"]},
     )
 
-    chain(deploy, begin, start, *phases, finish)
+    chain(deploy, approve, begin, start, *phases, finish)
     finish >> history >> [verify, warnings, full_wanted]
     full_wanted >> full
     [finish, history, verify, full] >> published

@@ -1,34 +1,36 @@
 """Ages the windows every night at 02:00 UTC, and proves that the cache is exact.
 
-What has become older than 14, 30 and 90 days leaves its window, in small steps while killmails arrive; the days of a
-history are closed; missed nights are caught up. New partitions get their triggers, pending facts are folded,
-leaderboards get new lists, everybody is ranked. Then every claim is checked; what a check finds wrong is repaired,
-within a limit, and **the run fails all the same**: somebody should know. While the cache is not ready the run ends
-skipped at `gate`, without alert. Run it by hand whenever you like; run again after being killed, it goes on.
+Killmails that have become older than 14, 30 or 90 days leave that window, in small steps while new ones arrive; the
+history's days are closed; missed nights are caught up. New partitions get their triggers, pending facts are folded,
+leaderboards get new lists, all entities are ranked. Then every claim is checked. What a check finds wrong is repaired,
+within a limit, and **the run still fails**: somebody should know. While the cache is not ready, the run ends skipped
+at `gate`, without an alert. You may run it by hand at any time; after an interruption it resumes.
 
 | param | meaning |
 |---|---|
 | `as_of` | time from which the 14, 30 and 90 days count back; default: the run's logical date, else now |
 
-The Airflow variable `entity_stats_repair_most` says how many entities a run may repair (100 without it).
+The Airflow variable `entity_stats_repair_most` sets how many entities a run may repair (100 without it). With
+`repair` in the variable `entity_stats_approval`, a run that finds more asks a person whether to repair them all.
 
 ### When a task fails
-Trouble that passes has been retried already; clear the failed task, or leave it to the next night.
+Temporary trouble has been retried already. Clear the failed task, or leave it to the next night.
 
 * **gate**: the database does not answer, or the connection `entity_stats_db` is wrong.
-* **guard**: a long transaction holds a new partition: end it (`pg_stat_activity`), then clear the task. Until then rows
-  that are loaded straight into that partition are not counted, and it takes a recalculation to find them.
-* **fold**: facts stay pending and nothing is lost; see the server's message, then `call entity_stats.fold_pending()`.
-* **age**: the windows stay as they were and go on from there. The gate is held: look for the holder in `pg_locks` on
-  `entity_stats.gate`.
-* **close_history**: days stay open, reads take them from killmails, the next night catches up; see the message.
-* **mark_leaders**: the leaderboards keep the lists that they have, and stay exact; see the server's message.
-* **rank_entities**: ranks stay those of the last cleanup; see the server's message.
+* **guard**: a long transaction holds a new partition: end it (`pg_stat_activity`), then clear the task. Until then,
+  rows that are loaded directly into that partition are not counted; a recalculation adds them.
+* **fold**: facts stay pending, nothing is lost. See the server's message, then `call entity_stats.fold_pending()`.
+* **age**: the windows stay as they were; the next run continues from there. If the message names the gate, a session
+  holds `entity_stats.gate`: look for it in `pg_locks`.
+* **close_history**: days stay open, reads count them from killmails, the next night catches up. See the message.
+* **mark_leaders**: the leaderboards keep their present lists and stay exact. See the server's message.
+* **rank_entities**: ranks stay those of the last cleanup. See the server's message.
 * **verify**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
+* **approve_repair**: nobody has answered within 12 hours; clear the task to be asked again.
 * **repair**: see the server's message; `select entity_stats.recalculate(id, type)` repairs a single entity.
-* **recheck**: more is wrong than a run may repair, or recalculation does not help: the log says which rows.
-  `entity_stats_backfill` with `rebuild` builds everything anew while the cache serves.
-* **prune**: history older than 90 days stays; nothing depends on it.
+* **recheck**: more is wrong than a run may repair, or recalculation does not help: the log shows the rows.
+  `entity_stats_backfill` with `rebuild` builds everything again, while the cache serves.
+* **prune**: records of runs older than 90 days stay; nothing depends on it.
 """
 
 from datetime import timedelta
@@ -46,7 +48,7 @@ DEADLINE = timedelta(hours=2)
 
 AGE_DOC = """One task per window: moves its cutoff forward, 200 killmails per transaction, and subtracts what has left.
 
-A task ends skipped while a rebuild is running: the windows stand still until that has finished."""
+A task ends skipped while a rebuild is running: the windows do not move until it has finished."""
 
 with TestableDAG(
     dag_id="entity_stats_daily_cleanup",

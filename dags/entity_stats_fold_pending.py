@@ -1,22 +1,22 @@
-"""Folds what is pending in the ledger, every five minutes; done at once when there is nothing.
+"""Folds what is pending in the ledger, every five minutes; ends at once when there is nothing.
 
-An ordinary READ COMMITTED commit folds itself. What waits are the facts of bulk loads, of other isolation levels, of
-sessions that ask for it (`set entity_stats.fold = 'deferred'`), and of faults: all of it is in the ledger, nothing is
-lost, the cache is behind by as much. 500 killmails per transaction, beside any ingest and any other fold. While a
-backfill is running it takes in everything that is pending, and this DAG does nothing. It also tells when no cleanup has
-aged the windows, because a cleanup that does not run cannot.
+An ordinary READ COMMITTED commit folds its own facts. Pending are those of bulk loads, of other isolation levels, of
+sessions that ask for it (`set entity_stats.fold = 'deferred'`), and of faults: they are safe in the ledger, and the
+cache lags behind by exactly them. The fold takes 500 killmails per transaction and disturbs neither ingests nor other
+folds. A running backfill takes in everything that is pending; then this DAG does nothing. It also alerts when no
+cleanup has aged the windows, because a cleanup that does not run cannot alert.
 
 ### When a task fails
-The next run, in five minutes, does the same again; an alert is sent once, and once more when it works again.
+The next run, in five minutes, tries again. An alert is sent once, and a second one when it works again.
 
 * **look**: compares `killmails` with what the cache was deployed on, guards new partitions, and counts those that came
-  with killmails. Where it may not create triggers, run it as the owner of `killmails`; where a table is in use for ten
-  minutes, look for its holder in `pg_locks`. What it finds is the reason in `select * from entity_stats.status()`.
+  with killmails. If it may not create triggers, the connection's role must own `killmails`; if a table was in use for
+  ten minutes, look for its holder in `pg_locks`. `select * from entity_stats.status()` shows what it has found.
 * **fold**: see the server's message and its hint. `select * from entity_stats.status()` says how much is pending. When
   it does not become less, look for sessions that wait in `pg_stat_activity`, and for the holder of
   `entity_stats.gate` in `pg_locks`.
-* **night**: no cleanup has aged the windows in the last 26 hours, so that they hold too much. See why
-  `entity_stats_daily_cleanup` does not run or finish (paused? failed?), then run it: it catches up whatever was missed.
+* **night**: no cleanup has aged the windows in the last 26 hours, so that they hold too much. Find out why
+  `entity_stats_daily_cleanup` does not run or finish (paused? failed?), then run it: it catches up on missed nights.
 """
 
 from datetime import timedelta
@@ -30,7 +30,7 @@ from entity_stats.operators import NOT_DEPLOYED, SqlOperator, scalar
 with DAG(
     dag_id="entity_stats_fold_pending",
     dag_display_name="Entity stats: fold pending",
-    description="Fold what bulk loads have left pending, and tell when a night was missed",
+    description="Fold what bulk loads have left pending, and alert when a night was missed",
     doc_md=__doc__,
     schedule=at("*/5 * * * *"),
     dagrun_timeout=timedelta(hours=7),

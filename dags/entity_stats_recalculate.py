@@ -1,23 +1,24 @@
 """Recounts entities from killmails, exactly, while killmails arrive.
 
-For whatever changed killmails behind the triggers' back: a partition restored, attached or dropped with its rows, a
-hand in the cache. Nothing is changed where all is right. What was changed, cell by cell, is in the log and is kept in
-`entity_stats.correction`. When very much is wrong, `entity_stats_backfill` with `rebuild` is faster.
+For changes that the triggers did not see: a partition restored, attached or dropped with its rows, or a manual edit
+of the cache. Right figures are not touched. Every cell that was changed is in the log and in
+`entity_stats.correction`. When a great deal is wrong, `entity_stats_backfill` with `rebuild` is faster.
 
 | param | meaning |
 |---|---|
-| `entity_type` | character, corporation or alliance: of the ids |
+| `entity_type` | type of the ids: character, corporation or alliance |
 | `entity_ids` | the entities to recount, 200 per transaction; empty: all that were active |
-| `active_days` | without ids: every entity with a killmail in so many days, or with a count in a window |
-| `of_run` | repair what the checks of this run (its number in `entity_stats.run`) have listed, and look again |
+| `active_days` | without ids: every entity with a killmail in that many days, or with a count in a window |
+| `of_run` | repair what the checks of this run (its number in `entity_stats.run`) have listed, and check again |
 
 ### When a task fails
 * **gate**: the database does not answer, or the connection `entity_stats_db` is wrong.
 * **listed_or_active**: the params contradict each other: the message says which.
-* **listed**: see the server's message. What was recounted before is committed: clear the task, or run it all again.
+* **listed**: see the server's message. What was recounted so far is committed: clear the task, or trigger a new run.
 * **active**: the same.
+* **approve_repair**: nobody has answered within 12 hours; clear the task to be asked again.
 * **repair**: see the server's message; `select entity_stats.recalculate(id, type)` repairs a single entity.
-* **recheck**: more is wrong than a run may repair, or recalculation does not help: the log says which rows.
+* **recheck**: more is wrong than a run may repair, or recalculation does not help: the log shows the rows.
 """
 
 from airflow.sdk import DAG, Param
@@ -56,14 +57,14 @@ with DAG(
             minimum=1,
             maximum=36_500,
             title="Active days",
-            description="Without ids: recount every entity with a killmail in so many days.",
+            description="Without ids: recount every entity with a killmail in that many days.",
         ),
         "of_run": Param(
             None,
             type=["null", "integer"],
             minimum=1,
             title="Repair what a run has found",
-            description="Number of the run whose checks list the entities; what failed is checked again.",
+            description="Number of the run whose checks list the entities; the claims that failed are checked again.",
         ),
         "as_of": AS_OF_PARAM,
     },
@@ -85,7 +86,7 @@ with DAG(
         sql=f"call entity_stats.recalculate_active({AS_OF}, %(days)s)",
         parameters={"days": "{{ params.active_days }}", **AS_OF_PARAMETERS},
     )
-    repairing, recheck = repair(["fail", "full"], run="{{ params.of_run }}")
+    approving, recheck = repair(["fail", "full"], run="{{ params.of_run }}")
     closing = summary(
         start,
         "Entity Stats Cache Recalculation",
@@ -93,5 +94,5 @@ with DAG(
         | {"Repairing...": ["repair"]},
     )
 
-    gate >> start >> choice >> [batches, active, repairing]
+    gate >> start >> choice >> [batches, active, approving]
     [listed, active, recheck] >> closing

@@ -1,19 +1,21 @@
-"""Proves every figure of the cache against killmails, every Sunday at 04:00 UTC and whenever you run it.
+"""Compares every figure of the cache with killmails, every Sunday at 04:00 UTC and whenever you run it.
 
 Besides the claims that the daily cleanup checks, it compares every cell of every entity with a recount of all
-killmails, one task per entity type: that takes about as long as a backfill, and disturbs nobody. What it finds wrong is
-repaired, within a limit, and the run fails all the same. While the cache is not ready the run ends skipped at `gate`.
+killmails, one task per entity type: that takes about as long as a backfill, and blocks nobody. What it finds wrong is
+repaired, within a limit, and the run still fails. While the cache is not ready, the run ends skipped at `gate`.
 
-The Airflow variable `entity_stats_repair_most` says how many entities a run may repair (100 without it).
+The Airflow variable `entity_stats_repair_most` sets how many entities a run may repair (100 without it). With
+`repair` in the variable `entity_stats_approval`, a run that finds more asks a person whether to repair them all.
 
 ### When a task fails
 * **gate**: the database does not answer, or the connection `entity_stats_db` is wrong.
 * **verify**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
 * **full**: the rows in the log differ from killmails: the cell, what the cache says, what is true. Something has
-  changed killmails or the cache behind the triggers' back; the task's documentation says what to look for.
+  changed killmails or the cache unseen by the triggers; the task's documentation says what to look for.
+* **approve_repair**: nobody has answered within 12 hours; clear the task to be asked again.
 * **repair**: see the server's message; `select entity_stats.recalculate(id, type)` repairs a single entity.
-* **recheck**: more is wrong than a run may repair, or recalculation does not help: the log says which rows.
-  `entity_stats_backfill` with `rebuild` builds everything anew while the cache serves.
+* **recheck**: more is wrong than a run may repair, or recalculation does not help: the log shows the rows.
+  `entity_stats_backfill` with `rebuild` builds everything again, while the cache serves.
 """
 
 from datetime import timedelta
@@ -33,7 +35,7 @@ with TestableDAG(
     doc_md=__doc__,
     schedule=at("0 4 * * 0"),
     params={"as_of": AS_OF_PARAM},
-    deadline=deadline("entity_stats_verify", DEADLINE, "Nothing is wrong with the cache for that."),
+    deadline=deadline("entity_stats_verify", DEADLINE, "The cache is not wrong because of that."),
     max_active_tasks=3,
     **DAG_ARGUMENTS,
 ):

@@ -2,7 +2,8 @@
 
 The connection `entity_stats_alerts` names any services that Apprise knows (Discord, Slack, mail, a webhook and many
 more); without it, messages are lines in the task's log. What has been told and is not well yet is an Airflow variable
-`entity_stats_alert.*` each: it keeps a claim from being told twice in a run, and anything else from being told again
+`entity_stats_alert.*` each (a task whose process has died alerts from the DAG processor, which reaches variables, but
+no state store): it keeps a claim from being told twice in a run, and anything else from being told again
 within `REMIND_AFTER`. Deleting the variable makes the next failure tell again.
 
     python -m entity_stats.alerts    sends a message, to try the connection in AIRFLOW_CONN_ENTITY_STATS_ALERTS
@@ -69,7 +70,7 @@ class Alert(BaseNotifier):
             known = Variable.get(TOLD + incident.name, default=None)
             told = json.loads(known) if known else None
             if told and (told["run"] == run_id if incident.every_run else _recent(told["at"])):
-                log.info("%s: told at %s already", incident.title, told["at"])
+                log.info("%s: an alert was sent at %s", incident.title, told["at"])
             elif send(incident.title, f"{incident.body}\n\n{where(context)}", "failure"):
                 value = {"run": run_id, "at": datetime.now(UTC).isoformat(), "title": incident.title}
                 Variable.set(TOLD + incident.name, value, serialize_json=True)
@@ -83,9 +84,22 @@ class Recovery(BaseNotifier):
         shown = {DATABASE, task_name(context), *getattr(context["task"], "claims", ())}
         for name in sorted(set(Variable.keys(TOLD)) & {TOLD + name for name in shown}):
             told = json.loads(Variable.get(name))
-            text = f"It is well again; it had been told at {told['at']}.\n\n{where(context)}"
+            text = f"It works again. The alert was sent at {told['at'][:16].replace('T', ' ')} UTC.\n\n{where(context)}"
             if send(f"Solved: {told['title']}", text, "success"):
                 Variable.delete(name)
+
+
+class Question(BaseNotifier):
+    """Tells that a run waits for a person's approval."""
+
+    def notify(self, context: Any) -> None:
+        """Tell where to answer. A message that no service takes does not end the run: the question is in the UI."""
+        ti, asking = context["ti"], context["task"]
+        link = f"{ti.log_url.partition('?')[0]}/required_actions"
+        try:
+            send(f"{ti.dag_id}: {asking.subject}", f"{asking.body}\n\nAnswer: {link}", "info")
+        except AirflowException:
+            log.exception("The question waits in the UI: %s", link)
 
 
 def late(context: Any, title: str, text: str) -> None:
@@ -125,15 +139,15 @@ def send(title: str, body: str, kind: str) -> bool:
     try:
         connection = hook.get_connection(CONNECTION)
     except AirflowNotFoundException:
-        log.warning("Nobody is told, there is no Airflow connection %s: %s\n%s", CONNECTION, headline, body)
+        log.warning("No alert is sent, there is no Airflow connection %s: %s\n%s", CONNECTION, headline, body)
         return False
     services = Apprise()
     hook.set_config_from_conn(connection, services)
     if not services.notify(
         title=headline, body=body, notify_type=NotifyType(kind), body_format=NotifyFormat.MARKDOWN, tag="all"
     ):
-        raise AirflowException(f"The services of the connection {CONNECTION} did not all take: {headline}\n{body}")
-    log.info("Told: %s", headline)
+        raise AirflowException(f"Not every service of the connection {CONNECTION} took: {headline}\n{body}")
+    log.info("Sent: %s", headline)
     return True
 
 
@@ -148,8 +162,8 @@ def incidents(context: Any) -> Iterator[Incident]:
     text = code(str(error or "The task was ended from outside, or its process died."))
     if isinstance(error, DatabaseUnreachable):
         text += (
-            "\nThe killboard's database does not answer. What to do: see whether it runs, and whether the Airflow "
-            "connection entity_stats_db is right. The DAGs go on by themselves; nothing is lost meanwhile."
+            "\nThe killboard's database does not answer. What to do: check that it is running, and that the Airflow "
+            "connection entity_stats_db is right. The DAGs continue by themselves; nothing is lost meanwhile."
         )
         yield Incident(DATABASE, "PostgreSQL does not answer", text)
         return
@@ -183,7 +197,7 @@ def triage(doc: str, task_id: str) -> str:
     for name, text in re.findall(r"^\* \*\*(.+?)\*\*:? +(.+(?:\n  .+)*)", doc, re.MULTILINE):
         if re.match(re.escape(name).replace(r"\.\.\.", ".*") + r"(\.|$)", task_id):
             return " ".join(text.split())
-    return "see the log, and the DAG's documentation in the UI."
+    return "see the log and the DAG's documentation in the UI."
 
 
 def task_name(context: Any) -> str:

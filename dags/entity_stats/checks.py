@@ -80,7 +80,7 @@ class RecheckOperator(SqlOperator):
                     self.log.info("The claim holds again: %s", claim)
                     self.claims.append(claim)
         if not failed:
-            raise AirflowSkipException("No claim has failed: nothing to look at again")
+            raise AirflowSkipException("No claim has failed: nothing to check again")
         if broken:
             raise ClaimsBroken(*broken)
 

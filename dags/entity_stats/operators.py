@@ -76,47 +76,20 @@ def explain(error: psycopg.Error) -> str:
     return "\n".join(line.strip() for line in lines if line)
 
 
-class SqlOperator(SQLExecuteQueryOperator):
-    """Runs one statement with autocommit, as procedures that commit need it.
+class KillboardOperator:
+    """What operators with sessions on the killboard's database have in common.
 
     RAISE lines appear in the task log as they arrive; a task that is killed cancels its query; errors that a
-    retry cannot help fail at once. Returns what `handler` makes of the cursor, else the RAISE lines.
-
-    Args:
-        sql: One statement, with `%(name)s` placeholders.
-        parameters: Their values (templated).
-        handler: Makes the task's result of the cursor, e.g. `scalar`.
-        skip_on: SQLSTATEs that end the task skipped instead of failed.
+    retry cannot help fail at once.
     """
 
-    template_fields: Sequence[str] = ("sql", "parameters")
-    template_ext: Sequence[str] = ()
-
-    def __init__(
-        self,
-        *,
-        sql: str | list[str] = "",
-        parameters: Mapping[str, Any] | None = None,
-        handler: Callable[[Any], Any] | None = None,
-        skip_on: Sequence[str] = (),
-        conn_id: str = CONNECTION,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(sql=sql, parameters=parameters, autocommit=True, conn_id=conn_id, **kwargs)
-        self.result = handler
-        self.skip_on = tuple(skip_on)
-        self.killed = False
-        self._session: KillboardHook | None = None
-
-    def execute(self, context: Context) -> Any:
-        """Run the statement."""
-        with self.session(context) as hook:
-            self.log.info("%s %s", self.sql, dict(self.parameters or {}))
-            result = hook.run(self.sql, autocommit=True, parameters=self.parameters, handler=self.result)
-        if self.result is None:
-            return "\n".join(hook.notices)
-        self.log.info("%s", result)
-        return result
+    #: Airflow connection.
+    conn_id: str | None = CONNECTION
+    #: SQLSTATEs that end the task skipped instead of failed.
+    skip_on: tuple[str, ...] = ()
+    killed = False
+    _session: KillboardHook | None = None
+    log: Any
 
     def on_kill(self) -> None:
         """Cancel the query when the task is marked as failed, cleared, or out of time."""
@@ -145,6 +118,46 @@ class SqlOperator(SQLExecuteQueryOperator):
             if self.killed or str(error.sqlstate).startswith(PASSING):
                 raise AirflowException(message) from error
             raise AirflowFailException(message) from error
+
+
+class SqlOperator(KillboardOperator, SQLExecuteQueryOperator):
+    """Runs one statement with autocommit, as procedures that commit need it.
+
+    Returns what `handler` makes of the cursor, else the RAISE lines.
+
+    Args:
+        sql: One statement, with `%(name)s` placeholders.
+        parameters: Their values (templated).
+        handler: Makes the task's result of the cursor, e.g. `scalar`.
+        skip_on: SQLSTATEs that end the task skipped instead of failed.
+    """
+
+    template_fields: Sequence[str] = ("sql", "parameters")
+    template_ext: Sequence[str] = ()
+
+    def __init__(
+        self,
+        *,
+        sql: str | list[str] = "",
+        parameters: Mapping[str, Any] | None = None,
+        handler: Callable[[Any], Any] | None = None,
+        skip_on: Sequence[str] = (),
+        conn_id: str = CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(sql=sql, parameters=parameters, autocommit=True, conn_id=conn_id, **kwargs)
+        self.result = handler
+        self.skip_on = tuple(skip_on)
+
+    def execute(self, context: Context) -> Any:
+        """Run the statement."""
+        with self.session(context) as hook:
+            self.log.info("%s %s", self.sql, dict(self.parameters or {}))
+            result = hook.run(self.sql, autocommit=True, parameters=self.parameters, handler=self.result)
+        if self.result is None:
+            return "\n".join(hook.notices)
+        self.log.info("%s", result)
+        return result
 
 
 class DeployOperator(SqlOperator):

@@ -13,6 +13,7 @@ from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from entity_stats.alerts import late
+from entity_stats.approval import WITHOUT_LIMIT, ApproveRepair
 from entity_stats.checks import CheckOperator, RecheckOperator
 from entity_stats.defaults import AS_OF, AS_OF_PARAMETERS, ASSET, REPAIR_MOST
 from entity_stats.errors import ParamsRefused
@@ -35,6 +36,14 @@ class TestableDAG(DAG):
         return super().test(*args, **kwargs)
 
 
+def span(duration: timedelta) -> str:
+    """A duration for people: 2 h, 1 min 30 s."""
+    minutes, seconds = divmod(round(duration.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "min"), (seconds, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
 def deadline(dag_id: str, interval: timedelta, text: str) -> DeadlineAlert:
     """Tells when a run has not finished in time.
 
@@ -43,12 +52,12 @@ def deadline(dag_id: str, interval: timedelta, text: str) -> DeadlineAlert:
         interval: Counted from when the run was queued.
         text: What it means.
     """
-    advice = "What to do: see in the grid which task runs, and what it waits for in pg_stat_activity."
+    advice = "What to do: see in the grid which task is running, and in pg_stat_activity what it waits for."
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=interval,
         callback=SyncCallback(
-            late, kwargs={"title": f"{dag_id} has not finished within {interval}", "text": f"{text} {advice}"}
+            late, kwargs={"title": f"{dag_id} has not finished within {span(interval)}", "text": f"{text} {advice}"}
         ),
     )
 
@@ -57,13 +66,13 @@ def deadline(dag_id: str, interval: timedelta, text: str) -> DeadlineAlert:
 CHECK_GROUPS = {
     "fail": (
         "verify",
-        "One task per claim that has to hold.\n\nA task fails when rows offend its claim: they are in its log, and "
-        "what to do in its documentation. Results are kept in `entity_stats.check_run`.",
+        "One task per claim that has to hold.\n\nA task fails when rows break its claim: they are in its log, and its "
+        "documentation says what to do. Results are kept in `entity_stats.check_run`.",
     ),
     "warn": (
         "warnings",
-        "One task per claim that is worth a look.\n\nA task ends skipped, without alert, when there are such rows: "
-        "they are in its log.",
+        "One task per claim whose rows are worth a look.\n\nA task with such rows ends skipped, without an alert: they "
+        "are in its log.",
     ),
     "full": (
         "full",
@@ -84,22 +93,33 @@ def start_run(operation: str) -> SqlOperator:
     )
 
 
-def repair(severities: Sequence[str], run: str = RUN, **kwargs: Any) -> tuple[SqlOperator, RecheckOperator]:
-    """The tasks that repair what checks have found, within a limit, and look again.
+def repair(severities: Sequence[str], run: str = RUN, **kwargs: Any) -> tuple[ApproveRepair, RecheckOperator]:
+    """The tasks that repair what checks have found, within a limit or with approval, and look again; first and last.
 
     Args:
         severities: Of the checks that may have failed.
         run: Number of the run that has found it (template).
         kwargs: More arguments of the first task.
     """
+    most = f"var.value.get('entity_stats_repair_most', {REPAIR_MOST})"
+    approving = ApproveRepair(
+        task_id="approve_repair",
+        run=run,
+        most=f"{{{{ {most} }}}}",
+        doc_md="Asks a person whether more than the limit may be repaired, where the Airflow variable "
+        "`entity_stats_approval` names `repair`; without it nobody is asked.",
+        **kwargs,
+    )
     repairing = SqlOperator(
         task_id="repair",
         sql="call entity_stats.repair(%(run)s, %(most)s)",
-        parameters={"run": run, "most": f"{{{{ var.value.get('entity_stats_repair_most', {REPAIR_MOST}) }}}}"},
+        parameters={
+            "run": run,
+            "most": f"{{{{ {WITHOUT_LIMIT} if ti.xcom_pull(task_ids='approve_repair') else {most} }}}}",
+        },
         doc_md="Recalculates the entities that checks of this run found wrong, at most as many as the Airflow variable "
         f"`entity_stats_repair_most` says ({REPAIR_MOST} without it); more are left for a person. What it has changed "
-        "is in `entity_stats.correction`. A run that found them fails all the same: a silent repair would hide a bug.",
-        **kwargs,
+        "is in `entity_stats.correction`. The run still fails: a silent repair would hide a bug.",
     )
     recheck = RecheckOperator(
         task_id="recheck",
@@ -107,8 +127,8 @@ def repair(severities: Sequence[str], run: str = RUN, **kwargs: Any) -> tuple[Sq
         run=run,
         doc_md="Runs the checks that have failed again. Fails when a claim still does not hold: the log has its rows.",
     )
-    repairing >> recheck
-    return repairing, recheck
+    approving >> repairing >> recheck
+    return approving, recheck
 
 
 def repair_found(checked: Sequence[TaskGroup], gate: GateOperator, severities: Sequence[str]) -> RecheckOperator:
@@ -119,8 +139,8 @@ def repair_found(checked: Sequence[TaskGroup], gate: GateOperator, severities: S
         gate: What has let this run pass: unless it has, there is nothing to repair, whatever became of the checks.
         severities: Of the checks in these groups.
     """
-    repairing, recheck = repair(severities, trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
-    [gate, *checked] >> repairing
+    approving, recheck = repair(severities, trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+    [gate, *checked] >> approving
     return recheck
 
 
@@ -175,7 +195,7 @@ def listed_or_active() -> str:
     if params["of_run"]:
         if ids_of(params["entity_ids"]):
             raise ParamsRefused("Give entity_ids or of_run, not both.")
-        return "repair"
+        return "approve_repair"
     return "batches_of_ids" if ids_of(params["entity_ids"]) else "active"
 
 

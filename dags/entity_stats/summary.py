@@ -53,8 +53,9 @@ class SummaryOperator(SqlOperator):
             }
             parameters = {"run": self.run, "outcome": outcome, "detail": json.dumps(detail)}
             checked = hook.rows(
-                "select severity, claim, offending, duration from entity_stats.check_run"
-                ' where run = %(run)s order by severity, claim, "checkedAt"',
+                "select severity, claim, offending,"
+                " to_char(1000 * date_part('epoch', duration), 'FM999,999,999,990') || ' ms' as took"
+                ' from entity_stats.check_run where run = %(run)s order by severity, claim, "checkedAt"',
                 parameters,
             )
             [status] = hook.rows("select * from entity_stats.status()")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 
+from entity_stats.parts import span
 from entity_stats.sql import CHECKS, SQL, Check, checks, deploy_statements, read_check
 from tests.database import ROOT
 
@@ -52,6 +54,13 @@ def test_long_runs_have_a_deadline(bag: DagBag) -> None:
         "entity_stats_daily_cleanup",
         "entity_stats_verify",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(1, "1 s"), (7200, "2 h"), (86_400, "24 h"), (5400, "1 h 30 min"), (3661, "1 h 1 min 1 s")]
+)
+def test_durations_are_told_in_words(seconds: int, shown: str) -> None:
+    assert span(timedelta(seconds=seconds)) == shown
 
 
 def test_they_are_wiring_only() -> None:

@@ -1,0 +1,145 @@
+"""Approval by a person, before a rebuild and before a repair beyond its limit; answered through Airflow's API."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from fastapi.testclient import TestClient
+
+from entity_stats.alerts import CONNECTION
+from entity_stats.approval import ApproveRebuild
+from tests.dags.conftest import Airflow
+from tests.dags.receivers import PATIENCE, Inbox, webhook
+from tests.dags.test_daily_cleanup import CORRUPTION
+
+BACKFILL, CLEANUP = "entity_stats_backfill", "entity_stats_daily_cleanup"
+
+
+@pytest.fixture(scope="module")
+def api(airflow_home: object) -> Iterator[TestClient]:
+    """Airflow's API, in this process, where everyone is an administrator."""
+    from airflow.api_fastapi.app import create_app
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
+        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "secret" * 12)
+        client = TestClient(create_app(apps="core"))
+        client.headers["Authorization"] = f"Bearer {client.get('/auth/token').json()['access_token']}"
+        yield client
+
+
+@pytest.fixture
+def inbox(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+    """What alerts go to."""
+    with webhook() as inbox:
+        connection = {"conn_type": "apprise", "extra": {"config": {"path": inbox.url, "tag": "alerts"}}}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", json.dumps(connection))
+        yield inbox
+
+
+@contextmanager
+def answering(api: TestClient, answer: str) -> Iterator[list[dict[str, Any]]]:
+    """A person who answers the next question.
+
+    Yields:
+        The question, once it has been asked.
+    """
+    questions: list[dict[str, Any]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.2):
+            found = api.get("/api/v2/dags/~/dagRuns/~/hitlDetails", params={"response_received": False}).json()
+            for question in found["hitl_details"]:
+                ti = question["task_instance"]
+                if ti["state"] == "awaiting_input":
+                    questions.append(question)
+                    path = f"/api/v2/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/-1/hitlDetails"
+                    api.patch(path, json={"chosen_options": [answer], "params_input": {}}).raise_for_status()
+                    return
+
+    person = threading.Thread(target=look)
+    person.start()
+    try:
+        yield questions
+    finally:
+        over.set()
+        person.join(PATIENCE)
+
+
+def approvals(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Set the variable that asks for approval."""
+    monkeypatch.setenv("AIRFLOW_VAR_ENTITY_STATS_APPROVAL", value)
+
+
+def test_a_rebuild_waits_for_approval(
+    ready: Airflow, api: TestClient, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approvals(monkeypatch, "rebuild")
+    begun = 'select "startedAt" from entity_stats.status()'
+    before = ready.database.value(begun)
+    with answering(api, "Reject"):
+        rejected = ready.run(BACKFILL, {"rebuild": True})
+    assert rejected.state == "success"
+    assert rejected.tasks.pop("deploy") == rejected.tasks.pop("approve_rebuild") == "success"
+    assert set(rejected.tasks.values()) == {"skipped"}
+    assert ready.database.value(begun) == before
+    [[title, text]] = inbox.messages
+    assert title == f"[entity stats] {BACKFILL}: May this run rebuild?"
+    assert "Reject: the cache stays as it is." in text
+    assert f"/dags/{BACKFILL}/runs/" in text
+    assert text.endswith("/tasks/approve_rebuild/required_actions")
+
+    inbox.status = 500  # the question is in the UI all the same
+    with answering(api, "Approve"):
+        approved = ready.run(BACKFILL, {"rebuild": True, "history": False})
+    assert approved.state == approved.tasks["finish"] == "success"
+    assert ready.database.value(begun) > before
+
+
+def test_a_repair_beyond_the_limit_waits_for_approval(
+    ready: Airflow, api: TestClient, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approvals(monkeypatch, "rebuild, repair")
+    monkeypatch.setenv("AIRFLOW_VAR_ENTITY_STATS_REPAIR_MOST", "2")
+    ready.database.execute(CORRUPTION, [3])
+    with answering(api, "Reject"):
+        rejected = ready.run(CLEANUP)
+    assert rejected.state == "failed"
+    assert rejected.tasks["repair"] == rejected.tasks["recheck"] == "skipped"
+    assert len(ready.database.oracle()) == 3
+
+    found = ready.database.value("select max(run) from entity_stats.run where operation = 'cleanup'")
+    with answering(api, "Approve") as questions:
+        approved = ready.run("entity_stats_recalculate", {"of_run": found})
+    [question] = questions
+    assert f"The checks of run {found} have found 3 entities and 0 months of the history wrong" in question["body"]
+    assert approved.state == approved.tasks["recheck"] == "success"
+    assert ready.database.oracle() == []
+
+
+def test_within_the_limit_nobody_is_asked(ready: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    approvals(monkeypatch, "repair")
+    ready.database.execute(CORRUPTION, [3])
+    run = ready.run(CLEANUP)
+    assert run.tasks["approve_repair"] == run.tasks["recheck"] == "success"
+    assert "There is nothing to approve" in run.log
+    assert ready.database.oracle() == []
+
+
+def test_a_variable_with_a_typo_stops_the_run(ready: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    approvals(monkeypatch, "rebuilds")
+    run = ready.run(BACKFILL, {"rebuild": True})
+    assert run.state == run.tasks["approve_rebuild"] == "failed"
+    assert "entity_stats_approval names rebuilds: it takes rebuild and repair." in run.log
+
+
+def test_without_an_answer_the_task_fails() -> None:
+    with pytest.raises(AirflowFailException, match="Nobody has answered in time"):
+        ApproveRebuild(task_id="approve").execute_complete({}, {"error": "", "error_type": "timeout"})
