@@ -12,9 +12,9 @@ CHECKS = ROOT / "sql" / "7_checks"
 PAGE = ROOT / "docs" / "claims.md"
 
 SEVERITIES = {
-    "fail": "Checked every night. One that does not hold fails the run and alerts.",
-    "full": "Checked by `entity_stats_verify`, weekly and by hand. One that does not hold fails the run and alerts.",
-    "warn": "Checked every night. One that does not hold is shown on the page and skips its task, without alert.",
+    "fail": "Checked every night. If one does not hold, the run fails and sends an alert.",
+    "full": "Checked by `entity_stats_verify`, weekly and by hand. If one does not hold, the run fails and sends an alert.",
+    "warn": "Checked every night. If one does not hold, the page shows it and its task ends skipped, without an alert.",
 }
 
 
@@ -23,9 +23,9 @@ def page() -> str:
     lines = [
         "# Claims",
         "",
-        "What the checks claim about the cache: what it means, why it may not hold, what to do. Each is a query in",
-        "[sql/7_checks](../sql/7_checks) that returns the rows that offend it; no row is healthy.",
-        "`.ci/claims.py` makes this page of the comments that open those files.",
+        "What the checks claim about the cache, why a claim may not hold, and what to do then. Each claim is a query in",
+        "[sql/7_checks](../sql/7_checks) that returns the rows that break it; no row means that it holds.",
+        "`.ci/claims.py` makes this page from the comments at the top of those files.",
     ]
     for severity, text in SEVERITIES.items():
         lines += ["", f"## {severity}", "", text]

@@ -13,7 +13,7 @@ declare
     dropped boolean;
 begin
     if to_regclass('entity_stats.state') is not null then
-        raise notice 'This project is deployed already: only the rows are looked after';
+        raise notice 'This project is deployed already: only the old rows are copied';
         return;
     elsif to_regclass('public.entity_stats_cache') is null and to_regclass('public.entity_stats_cache_before') is null then
         raise exception 'there is no earlier cache in database %', current_database()
@@ -38,7 +38,7 @@ begin
             exit when dropped;
 
             if clock_timestamp() > deadline then
-                raise exception 'writers of % left no moment to drop the earlier cache''s trigger within 10 minutes', old_trigger.node
+                raise exception '% was in use for 10 minutes: the earlier cache''s trigger could not be dropped', old_trigger.node
                     using errcode = 'lock_not_available', hint = 'Find the long transaction in pg_stat_activity, then run this again.';
             end if;
             perform pg_sleep(0.2 + random() * 0.6);

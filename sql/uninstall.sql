@@ -37,7 +37,7 @@ begin
             exit when dropped;
 
             if clock_timestamp() > deadline then
-                raise exception 'writers of % left no moment to drop its triggers within 10 minutes', guard.node
+                raise exception '% was in use for 10 minutes: its triggers could not be dropped', guard.node
                     using errcode = 'lock_not_available', hint = 'Find the long transaction in pg_stat_activity, then run this again.';
             end if;
             perform pg_sleep(0.2 + random() * 0.6);
@@ -115,7 +115,7 @@ begin
                 end loop;
 
                 if left_over = todo then
-                    raise exception 'objects that do not belong to the cache hang on it'
+                    raise exception 'objects that do not belong to the cache depend on it'
                         using errcode = 'dependent_objects_still_exist', detail = obstacle,
                             hint = 'Drop them first, then run uninstall.sql again.';
                 end if;

@@ -97,7 +97,7 @@ class Question(BaseNotifier):
         ti, asking = context["ti"], context["task"]
         link = f"{ti.log_url.partition('?')[0]}/required_actions"
         try:
-            send(f"{ti.dag_id}: {asking.subject}", f"{asking.body}\n\nAnswer: {link}", "info")
+            send(f"{ti.dag_id}: may this run {asking.about}?", f"{asking.body}\n\nAnswer: {link}", "info")
         except AirflowException:
             log.exception("The question waits in the UI: %s", link)
 

@@ -76,7 +76,7 @@ begin
     end if;
 
     if foreign_objects is not null then
-        raise exception 'objects of the cache''s names exist that this project did not create: %', foreign_objects
+        raise exception 'objects with the cache''s names exist that this project did not create: %', foreign_objects
             using errcode = 'duplicate_object',
                 hint = 'They look like an earlier cache. Rename or drop them (docs/install.md shows how), then deploy again.';
     end if;

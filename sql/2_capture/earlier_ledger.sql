@@ -15,7 +15,7 @@ begin
     perform entity_stats.lock_patiently('public.killmails', 'exclusive');
 
     if (select count(*) > most from (select from entity_stats.ledger as l where not l.folded limit most + 1) as pending) then
-        raise exception 'more than % killmails are pending: their move to the new ledger would hold up ingests for too long', most
+        raise exception 'more than % killmails are pending: moving them to the new ledger would block ingests for too long', most
             using errcode = 'object_not_in_prerequisite_state', hint = 'call entity_stats.fold_pending(), then deploy again.';
     end if;
 

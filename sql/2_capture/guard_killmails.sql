@@ -123,7 +123,7 @@ begin
 
             tries := tries + 1;
             if pg_catalog.clock_timestamp() > deadline then
-                raise exception 'writers of % left no moment to create its triggers within %', target, patience
+                raise exception '% was in use for %: its triggers could not be created', target, patience
                     using errcode = 'lock_not_available',
                         hint = 'Find the long transaction in pg_stat_activity, wait for it to end, then deploy again.';
             end if;

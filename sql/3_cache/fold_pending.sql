@@ -134,7 +134,7 @@ begin
         raise exception 'fold_pending() works in READ COMMITTED only'
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';
     elsif (select s.status = 'backfilling' from entity_stats.state as s) then
-        raise notice 'A backfill is running: it will take all pending facts in';
+        raise notice 'A backfill is running: it takes in all pending facts';
         return;
     end if;
     perform entity_stats.require_source(as_built => false);
@@ -175,7 +175,7 @@ begin
     if pg_catalog.cardinality(failed) > 0 then
         raise exception 'killmails of % statements could not be folded: %', pg_catalog.cardinality(failed), why
             using errcode = pg_catalog.left(why, 5),
-                hint = 'They stay in entity_stats.ledger, with their reason. Mend the cause, then call entity_stats.fold_pending() again.';
+                hint = 'They stay in entity_stats.ledger, with their reason. Fix the cause, then call entity_stats.fold_pending() again.';
     end if;
 end
 $$;

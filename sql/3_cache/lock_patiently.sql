@@ -23,9 +23,9 @@ begin
         exception
             when lock_not_available then
                 if clock_timestamp() > deadline then
-                    raise exception 'no moment was free to lock % in % mode for 10 minutes', target, mode
+                    raise exception '% was in use for 10 minutes: it could not be locked in % mode', target, mode
                         using errcode = 'lock_not_available',
-                            hint = 'Some transaction holds it and does not end: look for it in pg_locks.';
+                            hint = 'A transaction holds it and does not end: look for it in pg_locks.';
                 end if;
         end;
         perform pg_sleep(patience * (0.5 + random()) / 1000);

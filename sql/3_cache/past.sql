@@ -7,7 +7,7 @@ as $$
 begin
     if as_of > clock_timestamp() then
         raise exception 'as_of % lies in the future of this server''s clock (%)', as_of, clock_timestamp()
-            using errcode = 'invalid_parameter_value', hint = 'A wrong year would empty the windows. Pass a time that has passed.';
+            using errcode = 'invalid_parameter_value', hint = 'A wrong year would empty the windows. Pass a time in the past.';
     end if;
 
     return coalesce(as_of, now());

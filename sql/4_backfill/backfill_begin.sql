@@ -25,7 +25,7 @@ begin
     if now_state.status = 'ready' and not now_state.retaining and not rebuild and not exists (select from entity_stats.invalidation) then
         raise exception 'the cache is ready: there is nothing to backfill'
             using errcode = 'object_not_in_prerequisite_state',
-                hint = 'To build it anew while it serves: call entity_stats.backfill(rebuild => true), or the DAG''s rebuild parameter.';
+                hint = 'To build it again, while it serves: call entity_stats.backfill(rebuild => true), or the DAG''s param rebuild.';
     end if;
 
     if now_state.status = 'backfilling' or now_state.retaining then

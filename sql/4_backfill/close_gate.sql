@@ -7,7 +7,7 @@ as $$
 begin
     -- Whoever waited for the gate has to read state and cutoffs as they are now, not as they were when its snapshot was taken.
     if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'the gate of the cache opens to READ COMMITTED transactions only, not %', current_setting('transaction_isolation')
+        raise exception 'the gate of the cache is locked in READ COMMITTED transactions only, not %', current_setting('transaction_isolation')
             using errcode = 'invalid_transaction_state',
                 hint = 'set default_transaction_isolation = ''read committed'', and run it with autocommit.';
     end if;

@@ -34,7 +34,7 @@ declare
 begin
     if reason is not null then
         raise exception 'the backfill cannot go on: %', reason
-            using errcode = 'object_not_in_prerequisite_state', hint = 'Run the backfill again: it starts anew.';
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Run the backfill again: it starts from scratch.';
     end if;
 end
 $$;

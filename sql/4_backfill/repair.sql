@@ -58,7 +58,7 @@ begin
     if pg_catalog.cardinality(months) > most then
         raise warning 'Checks of run % found % months of the history wrong, the limit of repair is %: left for a person',
             run, pg_catalog.cardinality(months), most
-            using hint = 'See entity_stats.check_run for the rows. When the cause is mended: call entity_stats.backfill(rebuild => true).';
+            using hint = 'See entity_stats.check_run for the rows. After fixing the cause: call entity_stats.backfill(rebuild => true).';
     else
         foreach wrong_month in array months loop
             changed := entity_stats.recount_month(wrong_month);
@@ -76,7 +76,7 @@ begin
     elsif incomplete or entities > most then
         raise warning 'Checks of run % found % wrong, the limit of repair is %: left for a person',
             run, case when incomplete then 'more entities than they list' else entities || ' entities' end, most
-            using hint = 'See entity_stats.check_run for the rows. When the cause is mended: call entity_stats.backfill(rebuild => true).';
+            using hint = 'See entity_stats.check_run for the rows. After fixing the cause: call entity_stats.backfill(rebuild => true).';
         return;
     end if;
 

@@ -23,7 +23,7 @@ begin
     where w.period = age_window.period and w.days is not null;
 
     if not found then
-        raise exception 'there is no window %', period
+        raise exception 'unknown window: %', period
             using errcode = 'invalid_parameter_value', hint = 'Windows are 90d, 30d and 14d.';
     elsif target <= cutoff then
         raise notice 'Window % begins at % already', period, cutoff;

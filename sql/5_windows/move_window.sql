@@ -21,7 +21,7 @@ begin
     select w.cutoff into old_cutoff from entity_stats.time_window as w where w.period = in_period and w.days is not null;
 
     if not found then
-        raise exception 'there is no window %', in_period
+        raise exception 'unknown window: %', in_period
             using errcode = 'invalid_parameter_value', hint = 'Windows are 90d, 30d and 14d.';
     elsif old_cutoff = target or (old_cutoff > target and not back) then
         return null; -- somebody else may have gone further: a window does not go back by ageing

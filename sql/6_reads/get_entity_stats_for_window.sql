@@ -25,7 +25,9 @@ begin
             using errcode = 'invalid_parameter_value', hint = 'Pass an interval such as ''24 hours''.';
     elsif unindexed is not null then
         raise warning 'killmails has no index that begins with %: this read scans the table', unindexed
-            using hint = 'create index on killmails (<column>, "killmailTime");';
+            using hint =
+                'create index on public.killmails ('
+                || replace(unindexed, ', ', ', "killmailTime"); create index on public.killmails (') || ', "killmailTime");';
     end if;
 
     return query

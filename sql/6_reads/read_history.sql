@@ -32,7 +32,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if granularity is null or granularity not in ('day', 'month') then
-        raise exception 'there is no granularity %', coalesce(granularity, 'null')
+        raise exception 'unknown granularity: %', coalesce(granularity, 'null')
             using errcode = 'invalid_parameter_value', hint = 'The history has: day, month.';
     end if;
     return date_trunc(granularity, day::timestamp)::date;

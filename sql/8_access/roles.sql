@@ -22,7 +22,7 @@ begin
     end if;
 exception
     when insufficient_privilege then
-        raise exception 'role % may not create the roles of the cache, or not give them what they need', current_user
+        raise exception 'role % may not create the roles of the cache, or may not grant them what they need', current_user
             using errcode = 'insufficient_privilege',
                 hint = format(
                     'Ask an administrator: create role entity_stats_reader nologin; create role entity_stats_operator nologin; '

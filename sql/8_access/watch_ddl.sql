@@ -97,7 +97,7 @@ begin
         exception
             when others then
                 raise warning 'the entity stats cache could not follow %: %', tg_tag, sqlerrm
-                    using hint = 'It will look at killmails within minutes: call entity_stats.look_at_source().';
+                    using hint = 'entity_stats_fold_pending does it within five minutes; at once: call entity_stats.look_at_source().';
         end
         $$
     $create$;
@@ -118,6 +118,6 @@ begin
     end if;
 exception
     when insufficient_privilege then
-        raise notice 'Without event triggers: what becomes of partitions is found by entity_stats.look_at_source(), within minutes';
+        raise notice 'There are no event triggers: new and dropped partitions are noticed by entity_stats.look_at_source(), within five minutes';
 end
 $do$;

@@ -95,7 +95,7 @@ def test_a_message_fits_whatever_the_rows(check: Check) -> None:
     [incident] = incidents({"exception": ClaimsBroken(Offence(check, 123_456, [row] * 500))})
     assert incident.title == f"{check.claim} does not hold: 123,456 rows"
     assert len(incident.title) + len(incident.body) < 1_700  # the run and its log follow
-    assert "What to do:" in incident.body
+    assert check.text in incident.body  # with its remedy
     assert "corporation" in incident.body
     assert "123,456 rows, for example:" in incident.body
 

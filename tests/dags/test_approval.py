@@ -91,7 +91,7 @@ def test_a_rebuild_waits_for_approval(
     assert set(rejected.tasks.values()) == {"skipped"}
     assert ready.database.value(begun) == before
     [[title, text]] = inbox.messages
-    assert title == f"[entity stats] {BACKFILL}: May this run rebuild?"
+    assert title == f"[entity stats] {BACKFILL}: may this run rebuild?"
     assert "Reject: the cache stays as it is." in text
     assert f"/dags/{BACKFILL}/runs/" in text
     assert text.endswith("/tasks/approve_rebuild/required_actions")

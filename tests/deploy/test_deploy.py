@@ -93,7 +93,7 @@ def test_uninstall_names_what_hangs_on_it(ready: Database) -> None:
     )
     result = ready.psql("-f", UNINSTALL)
     assert result.returncode != 0
-    assert "objects that do not belong to the cache hang on it" in result.stderr
+    assert "objects that do not belong to the cache depend on it" in result.stderr
     assert "hall_of_fame" in result.stderr or "get_entity_stats(text)" in result.stderr
     assert "HINT:  Drop them first" in result.stderr
     assert ready.value("select count(*) from public.entity_stats_cache") > 0
@@ -254,7 +254,7 @@ def test_patience_ends(source: Database) -> None:
     source.execute("drop trigger trigger_update_entity_stats_on_delete on public.killmails_default")
     with source.connect(autocommit=False) as long:
         long.execute("lock table public.killmails_default in row exclusive mode")
-        with pytest.raises(psycopg.errors.LockNotAvailable, match="killmails_default left no moment") as refusal:
+        with pytest.raises(psycopg.errors.LockNotAvailable, match="killmails_default was in use") as refusal:
             source.execute("call entity_stats.guard_killmails(patience => '1 second')")
         assert "pg_stat_activity" in str(refusal.value.diag.message_hint)
     source.execute("call entity_stats.guard_killmails(patience => '1 second')")

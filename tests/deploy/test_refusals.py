@@ -80,7 +80,7 @@ REFUSALS = {
         create materialized view public.alliance_stats as select 1;
         """,
         [
-            "objects of the cache's names exist that this project did not create: function update_entity_stats_on_insert(), "
+            "objects with the cache's names exist that this project did not create: function update_entity_stats_on_insert(), "
             "relation public.alliance_stats, relation public.entity_stats_cache, "
             "trigger trigger_update_entity_stats_on_insert on ",
             "HINT:  They look like an earlier cache. Rename or drop them",

@@ -362,7 +362,7 @@ def test_truncated_in_between(deployed: Database) -> None:
             deployed.execute("update entity_stats.phase set snapshot = null where period = 'all'")
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="TRUNCATE of public") as error:
             deployed.execute(f"call entity_stats.{step}")
-        assert "starts anew" in str(error.value.diag.message_hint)
+        assert "starts from scratch" in str(error.value.diag.message_hint)
     said = deployed.psql("-qc", "call entity_stats.backfill()")
     assert "Backfilling as of" in said.stderr
     assert "TRUNCATE of public.killmails" in said.stderr

@@ -1,10 +1,10 @@
 -- The cache is ready: filled, exact and live, so that pages read it.
 --
--- Until it is, pages get their figures from the views, which read killmails: slower, but right. Not ready are a cache that was
--- never filled, a backfill that is running or was interrupted, and a cache that a TRUNCATE of killmails has made wrong.
+-- Until then, pages get their figures from the views, which read killmails: slower, but right. The cache is not ready if it was
+-- never filled, while a backfill is running or interrupted, and after a TRUNCATE of killmails.
 --
--- What to do: call entity_stats.backfill(), or trigger entity_stats_backfill: it resumes what was interrupted and begins anew
--- after a TRUNCATE. Other claims about the cache are judged only when this one holds.
+-- What to do: call entity_stats.backfill(), or trigger entity_stats_backfill: it resumes an interrupted build, and starts from
+-- scratch after a TRUNCATE. The other claims about the cache are checked only when this one holds.
 select
     s.status,
     s.reason,

@@ -1,9 +1,9 @@
--- What the history says of closed days equals a recount of killmails, for every entity, to the last digit: the last day that was closed, a
--- day of those that are kept, and a month of all, which each day (UTC) draws anew. Late and pending facts are taken into account. The rows
--- show what is missing in the history (negative: what is too much).
+-- The closed days of the history equal a recount of killmails, for every entity, to the last digit. Checked are the last day that
+-- was closed, and one kept day and one month, which are drawn at random each day (UTC). Late and pending facts are taken into
+-- account. The rows show what is missing in the history (negative: what is too much).
 --
--- What to do: the month is counted anew, with its days: select entity_stats.recount_month('<month>'). Then find the cause: a write
--- that bypassed the triggers of killmails, or a restore.
+-- What to do: count the months and their days again: select entity_stats.recount_month(month), with the months listed. Then find
+-- the cause: a write that bypassed the triggers of killmails, or a restore.
 with drawn as materialized (
     select
         h."closedTo" - 1 as last_day,

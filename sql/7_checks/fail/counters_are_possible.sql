@@ -1,10 +1,10 @@
--- Every counter of the cache is possible: none is negative, solo and NPC killmails are not more than all, and there is no ISK
--- without a killmail.
+-- Every counter of the cache is possible: none is negative, there are no more solo or NPC killmails than killmails, and there is
+-- no ISK without a killmail.
 --
 -- Entities with pending facts are left out: a deletion may be folded before the killmail that it deletes.
 --
--- What to do: somebody or something has written to public.entity_stats_cache but the cache itself; find out who (no role but
--- entity_stats_operator may). The rows are repaired by recalculation: select entity_stats.recalculate(id, type).
+-- What to do: something other than the cache itself has written to public.entity_stats_cache; find out who (only
+-- entity_stats_operator may). Recalculation repairs the rows: select entity_stats.recalculate(id, type), with the ids listed.
 select
     c."entityId",
     c."entityType",

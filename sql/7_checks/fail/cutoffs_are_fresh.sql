@@ -1,11 +1,11 @@
--- Every window has been aged in the last 26 hours, by the clock, and none begins too late: "14d" are the 14 days before the last
--- cleanup and everything since.
+-- Every window has been aged in the last 26 hours, by the clock, and none begins too late: "14d" means the 14 days before the
+-- last cleanup and everything since.
 --
--- Only a run that was given an as_of is measured by that. During a rebuild the windows stand still, and this claim may fail
--- when it takes a night.
+-- A run with an as_of is checked against that time instead. During a rebuild the windows do not move, so this claim may fail when
+-- a rebuild takes more than a day.
 --
--- What to do: see why entity_stats_daily_cleanup does not run or finish (paused? failed? no scheduler?), then run it, or
--- call entity_stats.age_windows(): it catches up whatever was missed.
+-- What to do: find out why entity_stats_daily_cleanup does not run or finish (paused? failed? no scheduler?), then run it, or
+-- call entity_stats.age_windows(): it catches up on missed nights.
 select o.*
 from (
     select coalesce(max(r."asOf"), now()) as as_of

@@ -1,12 +1,11 @@
--- Every partition of killmails has its four capture triggers, enabled, and so has the ledger the one that folds at COMMIT.
+-- Every partition of killmails has its four capture triggers, enabled, and the ledger has the trigger that folds at COMMIT.
 --
--- A trigger that is missing or disabled lets killmails by: what was written to that partition directly since then is not in the
--- cache (what was written to public.killmails is, as long as that has its own triggers).
+-- Killmails that were written directly to a partition while its trigger was missing or disabled are not in the cache (those
+-- written to public.killmails are, if that table has its triggers).
 --
--- What to do: call entity_stats.guard_killmails() creates what is missing and enables what is disabled; for the ledger,
--- alter table entity_stats.ledger enable always trigger fold_at_commit. If killmails went by, the exactness claims fail as well: few
--- entities are repaired, for many call entity_stats.backfill(rebuild => true). Find out who runs DISABLE TRIGGER or creates
--- partitions between two cleanups.
+-- What to do: call entity_stats.guard_killmails(): it creates what is missing and enables what is disabled. For the ledger:
+-- alter table entity_stats.ledger enable always trigger fold_at_commit. If killmails were missed, the exactness claims fail too:
+-- they say how to repair that. Find out who runs DISABLE TRIGGER, or creates partitions between two cleanups.
 select
     u.node,
     u.missing

@@ -1,11 +1,11 @@
--- The time of the last kill and of the last loss is right for every entity: none without a killmail, within the windows that
--- have one, outside of those that have none, and to the microsecond where it lies in the last 90 days.
+-- The times of the last kill and of the last loss are right for every entity: null without a killmail, inside the windows that
+-- have one, outside those that have none, and exact to the microsecond if they lie in the last 90 days.
 --
--- Older times are compared with killmails for the day's sample, and for all by full verification. Entities with pending
--- facts are left out.
+-- Older times are compared with killmails for the day's sample only, and for all entities by entity_stats_verify. Entities with
+-- pending facts are left out.
 --
--- What to do: somebody or something has written to public.entity_stats_cache but the cache itself; find out who (no role but
--- entity_stats_operator may). The rows are repaired by recalculation: select entity_stats.recalculate(id, type).
+-- What to do: something other than the cache itself has written to public.entity_stats_cache; find out who (only
+-- entity_stats_operator may). Recalculation repairs the rows: select entity_stats.recalculate(id, type), with the ids listed.
 select
     f."entityId",
     f."entityType",

@@ -1,11 +1,10 @@
--- Every entity that is over a mark of a list of leaders is on that list.
+-- Every entity whose figure is above the mark of a leaderboard's list is on that list.
 --
--- A leaderboard reads the rows of who is on its list, and looks no further when they are over the mark: it would miss an entity that is
--- not on it. The figures that it shows are the cache's own; who is on a list and below its marks does no harm.
+-- A leaderboard reads only the entities on its list, as long as they are above the mark, so it would miss one that is not on the
+-- list. The figures that it shows are the cache's own. An entity on a list and below its mark does no harm.
 --
--- What to do: somebody or something has written to entity_stats.leader or public.entity_stats_cache but the cache itself; find
--- out who (no role but entity_stats_operator may). Recalculation files the entities
--- again, and call entity_stats.mark_leaders() files all.
+-- What to do: call entity_stats.mark_leaders(): it makes all lists again. Something other than the cache itself has written to
+-- entity_stats.leader or public.entity_stats_cache; find out who (only entity_stats_operator may).
 select
     c."entityId",
     c."entityType",

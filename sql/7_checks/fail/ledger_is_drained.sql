@@ -1,12 +1,12 @@
--- No fact has been pending for more than two hours, counted from when it was captured.
+-- No fact has been pending for more than two hours since it was captured.
 --
--- What is pending (transactions of more than 500 killmails, other isolation levels, sessions with entity_stats.fold = 'deferred',
--- faults) is folded by entity_stats_fold_pending every five minutes and by the cleanup. Until then the cached figures lag behind
--- killmails by exactly that.
+-- Pending facts (of transactions with more than 500 killmails, of other isolation levels, of sessions with entity_stats.fold =
+-- 'deferred', of faults) are folded by entity_stats_fold_pending every five minutes, and by the cleanup. Until then the cached
+-- figures lag behind killmails by exactly these facts.
 --
--- What to do: see that entity_stats_fold_pending runs, or call entity_stats.fold_pending() and read its error. The reason says why
--- a transaction did not fold for itself; many with 55P03 (lock_not_available) mean that somebody holds rows of the cache or
--- entity_stats.gate for seconds: look in pg_locks. A load that took longer than two hours shows here until it is folded.
+-- What to do: check that entity_stats_fold_pending runs, or call entity_stats.fold_pending() and read its error. The column reason
+-- says why a transaction did not fold its own facts; many with 55P03 (lock_not_available) mean that a session holds rows of the
+-- cache or entity_stats.gate for seconds: look for it in pg_locks.
 select
     b.reason,
     b.oldest as since,

@@ -1,10 +1,10 @@
--- Every rank is what a recount says: of the figures that were ranked, in a sample of five entities of each type and period, drawn
--- anew each day (UTC); and these figures are those of the cache, where its row is still the one that was ranked.
+-- Every rank equals a recount of the figures that were ranked, in a sample of five entities of each type and period, which is
+-- drawn at random each day (UTC). These figures equal the cache's, where its row has not changed since it was ranked.
 --
--- Ranks are those of the last cleanup; what has changed in the cache since then is no offence.
+-- Ranks are those of the last cleanup: later changes of the cache do not break this claim.
 --
--- What to do: call entity_stats.rank_entities() makes all ranks anew. If sampled_entities_are_exact or its like fails as well,
--- mend that first. Otherwise somebody has written to entity_stats.rank.
+-- What to do: call entity_stats.rank_entities(): it makes all ranks again. If a claim about exactness fails as well, repair that
+-- first. Otherwise something else has written to entity_stats.rank.
 with drawn as materialized (
     select
         k."entityType",

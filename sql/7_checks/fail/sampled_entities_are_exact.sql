@@ -1,10 +1,10 @@
--- Every figure, all-time ones and times included, equals a recount of killmails for a sample: 200 entities of the cache, and the
--- characters of 50 killmails after some moment of the history. Each day (UTC) draws its own; the same day draws the same again, so
--- that a second look judges what the first has found.
+-- Every figure, including all-time ones and times, equals a recount of killmails for a sample: 200 entities of the cache, and the
+-- characters of 50 killmails after a random moment of the history. Each day (UTC) has its own sample; checks on the same day use
+-- the same one, so that a second check sees what the first has found.
 --
--- What to do: few entities are repaired by recalculation, many only by call entity_stats.backfill(rebuild => true). Then find the
--- cause: killmails written with triggers disabled, a partition dropped or attached with its rows, a hand in the cache. If
--- there is none, it is a bug: please report the rows, and what the server was doing.
+-- What to do: the cleanup repairs up to 100 entities by itself; for more: call entity_stats.backfill(rebuild => true). Then find
+-- the cause: killmails written with triggers disabled, a partition dropped or attached with its rows, a manual edit of the cache.
+-- If there is none, it is a bug: please report the rows, and what the server was doing.
 with dice as materialized (
     select date_part('epoch', date_trunc('day', now() at time zone 'UTC'))::bigint as seed
     where public.is_stats_cache_populated()

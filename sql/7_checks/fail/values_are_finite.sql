@@ -1,7 +1,8 @@
 -- Every sum of ISK in the cache is a finite number: not NaN, not infinite.
 --
--- What to do: killmails cannot cause it (values that are not finite count as 0), so somebody has written to
--- public.entity_stats_cache. The rows are repaired by recalculation.
+-- What to do: killmails cannot cause this (values that are not finite count as 0), so something other than the cache itself has
+-- written to public.entity_stats_cache. Recalculation repairs the rows: select entity_stats.recalculate(id, type), with the ids
+-- listed.
 select
     c."entityId",
     c."entityType",

@@ -1,9 +1,9 @@
--- Every figure of the last 90, 30 and 14 days equals a recount of killmails, for every entity, to the last digit. Facts that
--- are pending are taken into account. The rows show what is missing in the cache (negative: what is too much).
+-- Every figure of the last 90, 30 and 14 days equals a recount of killmails, for every entity, to the last digit. Pending facts
+-- are taken into account. The rows show what is missing in the cache (negative: what is too much).
 --
--- What to do: few entities are repaired by recalculation, many only by call entity_stats.backfill(rebuild => true). Then find the
--- cause: killmails written with triggers disabled, a partition dropped or attached with its rows, a hand in the cache. If
--- there is none, it is a bug: please report the rows, and what the server was doing.
+-- What to do: the cleanup repairs up to 100 entities by itself; for more: call entity_stats.backfill(rebuild => true). Then find
+-- the cause: killmails written with triggers disabled, a partition dropped or attached with its rows, a manual edit of the cache.
+-- If there is none, it is a bug: please report the rows, and what the server was doing.
 select
     d."entityId",
     d."entityType",

@@ -1,10 +1,10 @@
--- No window has more than a wider one: 14 days <= 30 days <= 90 days <= all-time, for every counter; and windows with the same
+-- No window has more than a longer one: 14 days <= 30 days <= 90 days <= all-time, for every counter. Windows with the same
 -- killmails have the same ISK.
 --
 -- Entities with pending facts are left out: a deletion may be folded before the killmail that it deletes.
 --
--- What to do: somebody or something has written to public.entity_stats_cache but the cache itself; find out who (no role but
--- entity_stats_operator may). The rows are repaired by recalculation: select entity_stats.recalculate(id, type).
+-- What to do: something other than the cache itself has written to public.entity_stats_cache; find out who (only
+-- entity_stats_operator may). Recalculation repairs the rows: select entity_stats.recalculate(id, type), with the ids listed.
 select
     c."entityId",
     c."entityType",

@@ -1,9 +1,9 @@
 -- Every figure of every alliance, all-time and in each window, and both times, equal a recount of all killmails, to the last
--- digit. Facts that are pending are taken into account.
+-- digit. Pending facts are taken into account.
 --
--- What to do: few entities are repaired by recalculation, many only by call entity_stats.backfill(rebuild => true). Then find the
--- cause: killmails written with triggers disabled, a partition dropped or attached with its rows, a hand in the cache. If
--- there is none, it is a bug: please report the rows, and what the server was doing.
+-- What to do: the cleanup repairs up to 100 entities by itself; for more: call entity_stats.backfill(rebuild => true). Then find
+-- the cause: killmails written with triggers disabled, a partition dropped or attached with its rows, a manual edit of the cache.
+-- If there is none, it is a bug: please report the rows, and what the server was doing.
 select
     d."entityId",
     d."entityType",

@@ -1,8 +1,8 @@
--- Every closed month of the history, and every day that is kept, equals a recount of killmails, for every entity, to the last digit.
--- Late and pending facts are taken into account. The rows show what is missing in the history (negative: what is too much).
+-- Every closed month of the history, and every day that is kept, equals a recount of killmails, for every entity, to the last
+-- digit. Late and pending facts are taken into account. The rows show what is missing in the history (negative: what is too much).
 --
--- What to do: the months are counted anew, with their days: select entity_stats.recount_month('<month>'). Then find the cause: a write
--- that bypassed the triggers of killmails, or a restore.
+-- What to do: count the months and their days again: select entity_stats.recount_month(month), with the months listed. Then find
+-- the cause: a write that bypassed the triggers of killmails, or a restore.
 select
     date_trunc('month', d.date::timestamp)::date as month,
     d.granularity,

@@ -1,8 +1,8 @@
--- The months of an entity, with the killmails since the last closed day, add up to its all-time figures, and its days to its months where
--- there are days. The rows show what months lack against the all-time figures, or days against a month (negative: what is too much).
+-- The months of an entity, and the killmails since the last closed day, add up to its all-time figures; where days are kept, the
+-- days add up to their months. The rows show what the months, or the days, lack (negative: what they have too much).
 --
--- What to do: what killmails say decides which of the two is wrong; history_is_exact names months, sampled_entities_are_exact entities.
--- Months are counted anew with select entity_stats.recount_month('<month>'), entities with entity_stats.recalculate().
+-- What to do: history_is_exact names the months that are wrong, characters_are_exact and its like the entities. Count months
+-- again: select entity_stats.recount_month(month); entities: select entity_stats.recalculate(id, type).
 select
     a."entityType",
     a."entityId",

@@ -1,12 +1,12 @@
--- No killmail is lost or counted twice: in every period, the sums over all characters, over all corporations and over all alliances
--- equal what killmails have for that role, as victim and as top attacker, in number, ISK, solo and NPC. Facts that are pending are taken
+-- No killmail is lost or counted twice: in every period, the sums over all characters, over all corporations and over all
+-- alliances equal those of killmails, for victims and for top attackers, in number, ISK, solo and NPC. Pending facts are taken
 -- into account.
 --
--- The rows show what is missing in the cache (negative: what is too much), summed over all entities of a type. The night compares
--- what is cheaper than all killmails: every entity in every window, and a sample of all time.
+-- The rows show what is missing in the cache (negative: what is too much), summed over all entities of a type. The nightly checks
+-- compare less than all killmails: every entity in every window, and a sample of all time.
 --
--- What to do: the claims about exactness name the entities. A difference in "all" alone concerns killmails older than 90 days: a
--- partition dropped, attached, or surgery on old rows.
+-- What to do: the claims about exactness name the entities and say how to repair them. If only "all" differs, killmails older
+-- than 90 days are concerned: a partition was dropped or attached, or old rows were edited.
 select
     d."entityType",
     w.period,

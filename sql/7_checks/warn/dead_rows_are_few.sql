@@ -1,7 +1,7 @@
--- Autovacuum keeps up: dead rows are at most a fifth of the cache, and few in the ledger.
+-- Autovacuum keeps up: at most a fifth of the cache's rows are dead, and few of the ledger's.
 --
 -- What to do: look for an old snapshot that keeps them (a long transaction in pg_stat_activity, a replication slot, a prepared
--- transaction); else let autovacuum work on the table more often, e.g.
+-- transaction). If there is none, let autovacuum work on the table more often:
 -- alter table public.entity_stats_cache set (autovacuum_vacuum_scale_factor = 0.05).
 select
     t.relid::regclass as "table",

@@ -1,8 +1,8 @@
--- The cache has at least as many entities of each type as when the last run finished: nothing deletes its rows, not even those of
--- an entity whose killmails are all gone.
+-- The cache has at least as many entities of each type as when the last run finished: nothing deletes its rows, not even those
+-- of an entity whose killmails are all gone.
 --
--- What to do: somebody has deleted rows of public.entity_stats_cache. The exactness claims tell which are missed;
--- recalculation creates them again.
+-- What to do: somebody has deleted rows of public.entity_stats_cache. The claims about exactness name the missing entities;
+-- recalculation creates their rows again.
 select
     l."entityType",
     l.entities as before,

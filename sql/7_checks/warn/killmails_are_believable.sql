@@ -1,10 +1,10 @@
--- No killmail of the last 90 days is there twice, and none lies in the future or at an infinite time.
+-- No killmail of the last 90 days is stored twice, and none lies in the future or at an infinite time.
 --
--- The same "killmailId" at more than one time is one killmail that was stored again with another time: both count. A time in the
--- future counts in every window until it has come and gone, an infinite one for ever, and an entity's last kill or loss is then. The
--- cache is exact all the same: it counts what killmails has.
+-- The same "killmailId" at more than one time is one killmail that was stored again with another time: both count. A killmail in
+-- the future counts in every window until that time has passed, one at an infinite time for ever, and it becomes its entities' last
+-- kill or loss. The cache is still exact: it counts what is in killmails.
 --
--- What to do: delete the rows that are wrong, or mend their times. DELETE and UPDATE correct the cache in their own commit.
+-- What to do: delete the wrong rows, or correct their times. DELETE and UPDATE correct the cache in their own commit.
 select
     'several times' as problem,
     k."killmailId",

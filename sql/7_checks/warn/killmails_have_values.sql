@@ -1,8 +1,9 @@
 -- Every killmail of the last 90 days has a value that can be counted: not null, finite, not negative.
 --
--- Null, NaN and infinite values count as 0 ISK; negative ones are counted as they are. The cache is exact all the same.
+-- Null, NaN and infinite values count as 0 ISK; negative values count as they are. The cache is still exact: it counts what is
+-- in killmails.
 --
--- What to do: mend the prices at their source. An UPDATE of "totalValue" corrects the cache in its own commit.
+-- What to do: correct the prices at their source. An UPDATE of "totalValue" corrects the cache in its own commit.
 select
     case
         when k."totalValue" is null then 'null'

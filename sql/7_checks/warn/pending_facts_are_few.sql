@@ -1,9 +1,9 @@
 -- Fewer than 100,000 facts are pending.
 --
--- A bulk load leaves one per killmail. Until they are folded the cached figures lag behind killmails by exactly that, and
--- verification has to look at each of them.
+-- A bulk load leaves one per killmail. Until they are folded, the cached figures lag behind killmails by exactly these facts, and
+-- checks have to read each of them.
 --
--- What to do: call entity_stats.fold_pending(); several sessions may run it at once.
+-- What to do: call entity_stats.fold_pending(). Several sessions may run it at once.
 select
     p.pending,
     p.since

@@ -1,7 +1,7 @@
--- The cache takes at most half as much space again as it took in the median of the last 30 days' runs.
+-- The cache takes at most one and a half times the median of its size after the runs of the last 30 days.
 --
--- What to do: see dead_rows_are_few first. Space that vacuum has made free is used again, but not given back:
--- reindex table concurrently public.entity_stats_cache, or pg_repack, does that.
+-- What to do: see dead_rows_are_few first. Vacuum makes space usable again, but does not give it back; this does:
+-- reindex table concurrently public.entity_stats_cache, or pg_repack.
 select
     pg_size_pretty(n.bytes) as now,
     pg_size_pretty(h.bytes::bigint) as median,

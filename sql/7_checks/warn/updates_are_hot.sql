@@ -1,9 +1,9 @@
 -- At least half of the updates of the cache are HOT: they touch no index.
 --
--- Each index on a counter makes every update of it write to all indexes.
+-- One index on a counter makes every update write to all indexes.
 --
--- What to do: drop indexes of your own on public.entity_stats_cache; if there are none, pages are too full for another version of a
--- row: see dead_rows_are_few. The figures count from the last pg_stat_reset.
+-- What to do: drop indexes of your own on public.entity_stats_cache. If there are none, pages are too full for another version of
+-- a row: see dead_rows_are_few. The figures count from the last pg_stat_reset.
 select
     t.relid::regclass as "table",
     t.n_tup_upd as updates,
