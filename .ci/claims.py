@@ -12,8 +12,8 @@ CHECKS = ROOT / "sql" / "7_checks"
 PAGE = ROOT / "docs" / "claims.md"
 
 SEVERITIES = {
-    "fail": "Checked every night. If one does not hold, the run fails and sends an alert.",
-    "full": "Checked by `entity_stats_verify`, weekly and by hand. If one does not hold, the run fails and sends an alert.",
+    "fail": "Checked every night. If one does not hold, the run fails and alerts.",
+    "full": "Checked by `entity_stats_verify`, weekly and by hand. If one does not hold, the run fails and alerts.",
     "warn": "Checked every night. If one does not hold, the page shows it and its task ends skipped, without an alert.",
 }
 
@@ -23,8 +23,8 @@ def page() -> str:
     lines = [
         "# Claims",
         "",
-        "What the checks claim about the cache, why a claim may not hold, and what to do then. Each claim is a query in",
-        "[sql/7_checks](../sql/7_checks) that returns the rows that break it; no row means that it holds.",
+        "What the checks claim about the cache, why a claim may not hold, and what to do then. Each claim is a query",
+        "in [sql/7_checks](../sql/7_checks) that returns the rows that break it; no row means that it holds.",
         "`.ci/claims.py` makes this page from the comments at the top of those files.",
     ]
     for severity, text in SEVERITIES.items():

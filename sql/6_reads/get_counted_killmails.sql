@@ -39,7 +39,7 @@ begin
             using errcode = 'invalid_parameter_value', hint = 'Pass a positive page_size.';
     elsif (before_time is null) <> (before_id is null) then
         raise exception 'a page begins before a time and an id, or at the newest killmail'
-            using errcode = 'invalid_parameter_value', hint = 'Pass "killmailTime" and "killmailId" of the last row of the page before, or neither.';
+            using errcode = 'invalid_parameter_value', hint = 'Pass "killmailTime" and "killmailId" from the last row of the previous page, or neither.';
     end if;
 
     return query execute format(

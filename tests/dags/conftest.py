@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ class Run:
         state: success or failed.
         tasks: task id, with the map index where the task is mapped, to state.
         labels: the same to what the UI shows in place of the map index.
-            log: what the tasks have logged.
+        log: what the tasks have logged.
     """
 
     state: str
@@ -84,11 +84,18 @@ class Airflow:
         dag: DAG = bag.dags[dag_id]
         return dag
 
-    def run(self, dag_id: str, conf: dict[str, Any] | None = None, logical_date: datetime | None = None) -> Run:
-        """Run a DAG to its end, one task after another, in this process; no task is tried again."""
+    def run(
+        self,
+        dag_id: str,
+        conf: dict[str, Any] | None = None,
+        logical_date: datetime | None = None,
+        retries: int = 0,
+    ) -> Run:
+        """Run a DAG to its end, one task after another, in this process; a task is tried again `retries` times, at once."""
         dag = self.dag(dag_id)
         for task in dag.tasks:
-            task.retries = 0
+            task.retries = retries
+            task.retry_delay = timedelta()
         done = dag.test(run_conf=conf, logical_date=logical_date or datetime.now(UTC))
         out = self._capsys.readouterr()
         log = "\n".join([*self._caplog.messages, out.out, out.err])

@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 import threading
+from contextlib import closing
 
 import pytest
 
+from demo.server import EmbeddedServer
 from entity_stats.sql import checks
 from tests.dags.conftest import Airflow
 from tests.database import Database, Databases
@@ -117,6 +119,39 @@ def test_more_than_a_run_may_repair_is_left_for_a_person(ready: Airflow, monkeyp
     assert run.tasks["publish"] == "upstream_failed"
     assert "left for a person" in run.log
     assert ready.database.fetch("select from entity_stats.correction") == []
+
+
+def test_the_database_restarts_meanwhile(
+    own_server: EmbeddedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The task that loses its session is tried again, and the run goes on."""
+    waiting = "application_name like 'entity_stats_daily_cleanup/age.age_14d/%' and wait_event = 'PgSleep'"
+    with closing(Databases(own_server)) as databases, databases.site() as database:
+        monkeypatch.setenv("AIRFLOW_CONN_ENTITY_STATS_DB", database.uri)
+        database.execute("select sample.generate_killmails(600, now() - interval '120 days', now())")
+        database.execute("call entity_stats.backfill(now() - interval '3 days')")
+        database.close()
+
+        def restart() -> None:
+            observer = Database(own_server, database.name)
+            until(observer, f"select count(*) = 1 from pg_stat_activity where {waiting}")
+            observer.close()
+            own_server.restart()  # with it goes whoever holds the gate
+
+        holder = database.connect(autocommit=False)
+        holder.execute("lock table entity_stats.gate in row share mode")
+        restarter = threading.Thread(target=restart)
+        restarter.start()
+        run = Airflow(database, caplog, capsys).run(DAG_ID, retries=1)
+        restarter.join()
+        holder.close()
+        assert run.state == "success"
+        assert run.group("age") == dict.fromkeys(AGED, "success")
+        assert "terminating connection due to administrator command" in run.log
+        assert database.oracle() == []
 
 
 def test_killed_and_run_again_it_goes_on(aged: Airflow) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.database import ROOT, Database
-from tests.docs.test_docs import blocks, section
+from tests.docs.test_docs import INSTALL, README, blocks, section
 from tests.invariants.world import Worlds
 
 #: The ways to have the DAGs, in the page's order.
@@ -45,7 +45,7 @@ for command in pathlib.Path(sys.argv[1]).read_text().splitlines():
         main()
     said[command] = out.getvalue()
 
-from airflow.models import DagRun
+from airflow.models import DagModel, DagRun
 from airflow.plugins_manager import get_fastapi_plugins
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.utils.session import create_session
@@ -55,9 +55,10 @@ import entity_stats_page.report as report
 
 with create_session() as session:
     runs = [[run.dag_id, str(run.state)] for run in session.query(DagRun)]
+    paused = [dag.dag_id for dag in session.query(DagModel) if dag.is_paused]
 [database] = PostgresHook("entity_stats_db").get_first("select current_database()")
-found = {"said": said, "runs": runs, "page": app["url_prefix"], "claims": str(report.CHECKS), "database": database}
-print(json.dumps(found))
+found = {"said": said, "runs": runs, "paused": paused, "page": app["url_prefix"], "claims": str(report.CHECKS)}
+print(json.dumps(found | {"database": database}))
 """
 
 
@@ -70,6 +71,7 @@ class Installed:
         clone: the clone that they made.
         said: command of Airflow to what it printed.
         runs: DAG and state of each run.
+        paused: DAGs that the scheduler would not run.
         page: where the plugin's page is.
         claims: the folder where the page looks for what claims mean.
         database: to which the connection leads.
@@ -79,6 +81,7 @@ class Installed:
     clone: Path
     said: dict[str, str]
     runs: list[list[str]]
+    paused: list[str]
     page: str
     claims: Path
     database: str
@@ -163,7 +166,7 @@ def installed(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    return Installed(mode, clone, found["said"], found["runs"], found["page"], Path(found["claims"]), found["database"])
+    return Installed(mode=mode, clone=clone, **found | {"claims": Path(found["claims"])})
 
 
 def test_airflow_has_the_five_dags(installed: Installed) -> None:
@@ -187,7 +190,18 @@ def test_airflow_has_the_page(installed: Installed) -> None:
 
 def test_the_backfill_waits_for_a_scheduler(installed: Installed, killboard: Database) -> None:
     assert installed.runs == [["entity_stats_backfill", "queued"]]
+    assert installed.paused == []
     assert installed.database == killboard.name
+
+
+def test_the_readme_begins_as_the_page_does() -> None:
+    """Its commands are the page's, and the role that connects has one name everywhere."""
+    [*_, start] = blocks(section("On an existing Airflow"), "bash")
+    assert start in README
+    example = (ROOT / "airflow.cfg.example").read_text()
+    roles = re.findall(r'"login": "(\w+)"|postgresql://(\w+):', INSTALL + README + example)
+    assert len(roles) == 3
+    assert {name or other for name, other in roles} == {"killboard_owner"}
 
 
 def test_a_site_installs_a_part_of_what_is_pinned() -> None:
