@@ -180,7 +180,7 @@ begin atomic
 end;
 
 comment on function entity_stats.source_changes() is
-'What is not as it was when the cache was deployed or built, gravest first: in words, what to do, whether the source cannot be read for what it is until it is mended, whether figures stay wrong after it is, the partition that came.';
+'How killmails differs from when the cache was deployed or built, gravest first: the change and its remedy in words, whether killmails cannot be trusted until it is repaired, whether figures stay wrong even then, the partition that was added.';
 
 create or replace function entity_stats.source_change()
 returns text
@@ -191,7 +191,7 @@ begin atomic
 end;
 
 comment on function entity_stats.source_change() is
-'What has happened to killmails since the cache was deployed or built, and what to do: one sentence; null: nothing.';
+'How killmails has changed since the cache was deployed or built, and what to do, in one sentence; null: not at all.';
 
 create or replace function entity_stats.require_source(as_built boolean default true)
 returns void
@@ -213,7 +213,7 @@ end
 $$;
 
 comment on function entity_stats.require_source(boolean) is
-'Raises invalid_table_definition (42P16) when killmails is not what the cache was built from; as_built false: only when it cannot be believed, so that what is computed anew would be wrong, too.';
+'Raises invalid_table_definition (42P16) when killmails is not what the cache was built from; as_built false: only when it cannot be trusted, so that figures computed now would be wrong, too.';
 
 -- Deployment needs killmails that can be read for what they are. A table that has taken the place of another is deployed on.
 do $$

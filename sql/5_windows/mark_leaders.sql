@@ -158,4 +158,4 @@ end
 $$;
 
 comment on procedure entity_stats.mark_leaders (integer) is
-'Makes the lists that leaderboards read anew, with about most entities of players for each metric, while the cache is read and written: the nightly cleanup does. Call it with autocommit.';
+'Makes new lists for the leaderboards, with about most entities of players for each metric, while the cache is read and written; the nightly cleanup does this. Call it with autocommit.';

@@ -12,4 +12,4 @@ begin atomic
 end;
 
 comment on function entity_stats.inactive_entities(integer) is
-'Entities per type without a kill or loss in so many days; one that has never killed, or never lost, goes by its other time.';
+'Entities per type without a kill or loss in that many days; for one with only kills, or only losses, these decide.';

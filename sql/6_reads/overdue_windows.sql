@@ -34,4 +34,4 @@ end
 $$;
 
 comment on function entity_stats.require_fresh_windows() is
-'Raises object_not_in_prerequisite_state (55000) when the cache is ready and a window is overdue, unless a rebuild makes them stand still.';
+'Raises object_not_in_prerequisite_state (55000) when the cache is ready and a window is overdue, unless a rebuild is running, during which they do not move.';
