@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -20,6 +21,15 @@ SHOWN = 20
 def table(rows: Sequence[Row]) -> str:
     """Rows as a text table."""
     return str(tabulate(rows, headers="keys", tablefmt="psql", disable_numparse=True))
+
+
+def record(row: Row) -> str:
+    """A row downwards, a line for each column; times in UTC, to the second."""
+    shown = {
+        name: f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else value
+        for name, value in row.items()
+    }
+    return str(tabulate(shown.items(), tablefmt="plain"))
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ import psycopg
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
-from tabulate import tabulate  # type: ignore[import-untyped]
 
 from entity_stats.defaults import CONNECTION
-from entity_stats.errors import DatabaseUnreachable, ParamsRefused, table
+from entity_stats.errors import DatabaseUnreachable, ParamsRefused, record, table
 from entity_stats.hook import KillboardHook, dictionaries
 from entity_stats.sql import deploy_statements
 
@@ -179,7 +178,7 @@ class GateOperator(SqlOperator):
         """Look at the status."""
         with self.session(context) as hook:
             [status] = hook.rows(str(self.sql))
-        self.log.info("The cache:\n%s", tabulate(status.items(), tablefmt="plain"))
+        self.log.info("The cache:\n%s", record(status))
         if status["status"] != "ready":
             why = f" ({status['reason']})" if status["reason"] else ""
             raise AirflowSkipException(f"The cache is {status['status']}{why}: entity_stats_backfill fills it")

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import Context
-from tabulate import tabulate  # type: ignore[import-untyped]
 
-from entity_stats.errors import table
+from entity_stats.errors import record, table
 from entity_stats.operators import SqlOperator
 
 
@@ -73,7 +72,7 @@ class SummaryOperator(SqlOperator):
             lines += ["", "Checks:", table(checked)]
         if failed:
             lines += ["", "Failed: " + ", ".join(failed)]
-        lines += ["", "Cache:", tabulate(status.items(), tablefmt="plain")]
+        lines += ["", "Cache:", record(status)]
         lines += ["", f"Total time: {int(seconds // 60)}m {int(seconds % 60)}s"]
         lines += [f"Total entities: {cache['total']:,}"]
         for line in lines:

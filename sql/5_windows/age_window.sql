@@ -26,7 +26,7 @@ begin
         raise exception 'unknown window: %', period
             using errcode = 'invalid_parameter_value', hint = 'Windows are 90d, 30d and 14d.';
     elsif target <= cutoff then
-        raise notice 'Window % begins at % already', period, cutoff;
+        raise notice 'Window % begins at % already', period, pg_catalog.to_char(cutoff at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"');
         return;
     end if;
     perform entity_stats.require_source();
@@ -39,7 +39,8 @@ begin
     end loop;
 
     raise notice 'Aged % killmails out of %, which begins at % now, in % ms',
-        pg_catalog.to_char(total, 'FM999,999,999,990'), period, target,
+        pg_catalog.to_char(total, 'FM999,999,999,990'), period,
+        pg_catalog.to_char(target at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
         pg_catalog.to_char(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - begun) * 1000, 'FM999,999,999,990');
 end
 $$;

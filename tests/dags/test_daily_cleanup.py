@@ -64,10 +64,11 @@ def test_it_ages_the_windows_and_checks_every_claim(aged: Airflow) -> None:
     for line in (
         r"✓ Folded \d+ pending killmails",
         r"✓ The history is closed up to \d{4}-\d\d-\d\d",
+        r"asOf +\d{4}-\d\d-\d\d [\d:]{8} UTC$",
         r"\| fail +\| windows_are_exact +\| 0 +\| [\d,]+ ms +\|",
-        r"✓ Aged [1-9]\d* killmails out of 30d, which begins at .+ now, in [\d,]+ ms",
+        r"✓ Aged [1-9]\d* killmails out of 30d, which begins at \d{4}-\d\d-\d\d [\d:]{8} UTC now, in [\d,]+ ms",
     ):
-        assert re.search(line, run.log), line
+        assert re.search(line, run.log, re.MULTILINE), line
 
 
 def test_it_is_skipped_until_the_cache_is_ready(filled: Airflow) -> None:
