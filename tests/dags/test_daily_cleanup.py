@@ -157,9 +157,6 @@ def test_the_database_restarts_meanwhile(
 
 def test_killed_and_run_again_it_goes_on(aged: Airflow) -> None:
     database = aged.database
-    database.execute(
-        "call entity_stats.drop_history()"
-    )  # closing its days takes the gate as well, and comes first here
     ageing = "datname = current_database() and application_name like 'entity_stats_daily_cleanup/age.age_14d/%'"
 
     def kill() -> None:
