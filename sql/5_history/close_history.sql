@@ -140,10 +140,9 @@ begin
         (to_day + interval '1 month')::date
     )
     from entity_stats.history as h;
-    if exists (select from entity_stats.state as s where s."historyTo" >= entity_stats.midnight(to_day)) then
-        return;
+    if not exists (select from entity_stats.state as s where s."historyTo" >= entity_stats.midnight(to_day)) then
+        perform entity_stats.close_gate();
     end if;
-    perform entity_stats.close_gate();
 
     if exists (select from entity_stats.invalidation) or not exists (select from entity_stats.state as s where s.status = 'ready') then
         raise exception 'the cache is not ready: there is no history to keep'
