@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from typing import ClassVar
 
 import psycopg
 
-from tests.database import SQL
+from tests.database import HISTORY_ORACLE, SQL
 from tests.sql.test_reads import everything
 from tests.torture.world import Actor
 
@@ -19,11 +21,33 @@ order by 1
 
 
 class Operator(Actor):
-    """Ageing, rebuilds, recalculation, folds, deploys, vacuum."""
+    """Ageing, rebuilds, recalculation, folds, the history, deploys, vacuum."""
 
     KIND = "maintenance"
     PAUSE = 0.3
-    WEIGHTS: ClassVar = {"age": 6, "recalculate": 6, "fold pending": 6, "vacuum": 2}
+    WEIGHTS: ClassVar = {
+        "heal": 6,
+        "age": 6,
+        "recalculate": 6,
+        "fold pending": 6,
+        "close history": 6,
+        "recount month": 3,
+        "judge": 3,
+        "vacuum": 2,
+    }
+
+    def look(self) -> str:
+        """What the cache says of itself."""
+        [(status, reason)] = self.execute("select s.status, s.reason from entity_stats.status() as s").fetchall()
+        self.world.notice(status, reason)
+        return str(status)
+
+    def do_heal(self) -> None:
+        """What the DAGs do with a cache that is not ready."""
+        if self.look() != "ready":
+            self.execute("call entity_stats.look_at_source()")
+            if self.look() != "ready":
+                self.execute("call entity_stats.backfill()")
 
     def do_age(self) -> None:
         days = self.draw.choice([0.1, 0.5, 2, 5])
@@ -36,6 +60,7 @@ class Operator(Actor):
             self.execute("call entity_stats.age_windows(as_of => %s)", [row[0]])
 
     def do_rebuild(self) -> None:
+        self.look()
         days = self.draw.randint(50, 200)
         self.execute("call entity_stats.backfill(as_of => now() - %s * interval '1 day', rebuild => true)", [days])
 
@@ -54,11 +79,55 @@ class Operator(Actor):
     def do_fold_pending(self) -> None:
         self.execute("call entity_stats.fold_pending()")
 
+    def do_close_history(self) -> None:
+        if self.draw.random() < 0.2:
+            self.execute('update entity_stats.history set "keepDays" = %s', [self.draw.choice([40, 100, 400])])
+        self.execute(
+            "call entity_stats.fill_history(now() - %s * interval '1 day')", [self.draw.choice([90, 40, 10, 3, 1, 0])]
+        )
+
+    def do_recount_month(self) -> None:
+        self.execute(
+            "select entity_stats.recount_month((now() - %s * interval '1 month')::date)", [self.draw.randint(0, 12)]
+        )
+
+    def do_drop_history(self) -> None:
+        self.execute("call entity_stats.drop_history()")
+
     def do_differences(self) -> None:
-        self.execute("select count(*) from entity_stats.differences()")
+        """Where the cache is ready there are none at any moment; one statement, one snapshot."""
+        self.none("select * from entity_stats.differences()")
+
+    def do_judge(self) -> None:
+        """The history and the all-time figures, with what is late and pending, in the midst of it all."""
+        self.none(HISTORY_ORACLE.read_text().rstrip().removesuffix(";"))
+
+    def none(self, query: str) -> None:
+        """The query has no row, unless the cache is not ready."""
+        [(status, rows, first)] = self.execute(
+            f"""
+            with found as materialized (select f.* from ({query}) as f)
+            select s.status, (select count(*) from found), (select jsonb_agg(f) from (select * from found limit 3) as f)
+            from entity_stats.status() as s
+            """
+        ).fetchall()
+        if status == "ready":
+            self.world.tally.add("judgement", "amid the load")
+            if rows:
+                self.world.find(f"amid the load {rows} rows are wrong: {first}")
 
     def do_deploy(self) -> None:
-        self.world.database.psql("--quiet", "-f", SQL / "deploy.sql")
+        with self.world.deploying:
+            self.world.database.psql("--quiet", "-f", SQL / "deploy.sql")
+
+    def do_dump(self) -> None:
+        """It may fail: the site's DDL drops what it is about to read."""
+        server = self.world.server
+        subprocess.run(
+            [server.bin / "pg_dump", "-d", self.world.database.conninfo, "--lock-wait-timeout=1s", "-f", os.devnull],
+            capture_output=True,
+            check=False,
+        )
 
     def do_guard(self) -> None:
         self.execute("call entity_stats.guard_killmails(patience => '2 seconds')")
@@ -101,7 +170,8 @@ class Reader(Actor):
         self.execute(f"select * from {self.draw.choice(everything())}").fetchall()
 
     def do_status(self) -> None:
-        self.execute("select * from entity_stats.status()")
+        [(status, reason)] = self.execute("select s.status, s.reason from entity_stats.status() as s").fetchall()
+        self.world.notice(status, reason)
 
     def excuse(self, error: psycopg.Error, step: str) -> str:
         """Reads fail while there is nothing to be read from."""

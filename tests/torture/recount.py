@@ -11,6 +11,7 @@ import psycopg
 
 from tests.database import SQL, Database
 from tests.invariants.world import until
+from tests.torture.site import PUT_BACK, UNSUBSCRIBE
 from tests.torture.world import World, ours
 
 #: Of a finding with many rows, so many are shown.
@@ -91,7 +92,19 @@ def finish(world: World, findings: list[str]) -> None:
         "select count(*) = 0 from pg_stat_activity where application_name like 'torture %%' and datname = current_database()",
         [],
     )
+    if database.fetch("select from pg_roles where rolname = 'torture_operator'"):
+        database.execute("alter role torture_operator rename to entity_stats_operator")
+    if database.value("select to_regclass('public.killmails_before') is not null"):
+        database.execute("; ".join(PUT_BACK))
+        deploy(database, findings)
+    if database.fetch("select from pg_subscription where subname = 'feed'"):
+        for statement in UNSUBSCRIBE:
+            database.execute(statement)
     database.execute("truncate torture.seen; drop publication if exists everything")
+    columns = "select array_agg(attname::text) from pg_attribute where attrelid = 'public.killmails'::regclass and not attisdropped"
+    present = database.value(columns)
+    if "alone" not in present and "solo" not in present:
+        database.execute("alter table public.killmails add solo boolean")
     if database.value(
         "select count(*) from pg_attribute where attrelid = 'public.killmails'::regclass and attname = 'alone'"
     ):
@@ -118,31 +131,59 @@ def call(database: Database, statement: str, findings: list[str]) -> None:
         findings.append(f"{statement} failed alone: {error.sqlstate} {error}")
 
 
-def judge(database: Database, findings: list[str], healed: list[str], label: str = "") -> None:
-    """What is pending is folded, and the cache is what the killmails say; a cache that is not ready is filled first.
+def judge(
+    world: World, database: Database, findings: list[str], healed: list[str], label: str = "", fill: bool = True
+) -> None:
+    """The cache and the history are what the killmails say, as they are; a cache that is not ready is filled first.
 
     Args:
+        world: Knows what explains that a cache is not ready, and counts what was judged.
         database: Where nobody else is.
         findings: Gets what must not be.
         healed: Gets why a cache was not ready.
         label: Where this is, for the findings.
+        fill: Whether the next round begins with the history filled; else it has fallen behind, or is none.
     """
     if database.value("select to_regprocedure('entity_stats.status()') is null"):
         findings.append(f"{label}there is no cache to be judged")
         return
     [(status, reason, rebuilding)] = _status(database)
-    if status != "ready":
+    if status == "ready":
+        world.tally.add("judgement", "cache as it was")
+        _history(world, database, findings, label, "history as it was")
+    else:
+        world.tally.add("judgement", "cache after a refill")
         healed.append(f"{label}{status}: {reason}")
+        if not world.explained(status, reason):
+            findings.append(f"{label}nothing explains that the cache is {status}: {reason}")
         deploy(database, findings)
         call(database, "call entity_stats.backfill()", findings)
     _exact(database, findings, label)
+    _history(world, database, findings, label, "history, late facts applied")
     if rebuilding and status == "ready":
         call(database, "call entity_stats.backfill()", findings)
         _exact(database, findings, f"{label}after the rebuild: ")
+    if fill:
+        call(database, "call entity_stats.fill_history()", findings)
+        _history(world, database, findings, f"{label}filled: ", "history filled by the judge")
 
 
 def _status(database: Database) -> list[tuple[Any, ...]]:
     return database.fetch("select s.status, s.reason, s.rebuilding from entity_stats.status() as s")
+
+
+def _history(world: World, database: Database, findings: list[str], label: str, counted: str) -> None:
+    """Rows, what is late and what is pending are the killmails of each closed day and month."""
+    if database.value('select "closedTo" is null from entity_stats.history'):
+        return
+    world.tally.add("judgement", counted)
+    if wrong := database.history_oracle():
+        shown = "\n".join(f"    {row}" for row in wrong[:SHOWN])
+        findings.append(f"{label}{len(wrong)} rows are wrong in the {counted} (kind, entity, date, missing):\n{shown}")
+        call(database, "call entity_stats.drop_history()", findings)
+        call(database, "call entity_stats.fill_history()", findings)
+        if wrong := database.history_oracle():
+            findings.append(f"{label}{len(wrong)} rows of the history are wrong after it was filled anew")
 
 
 def _exact(database: Database, findings: list[str], label: str) -> None:

@@ -23,12 +23,12 @@ def test_the_judge_sees_what_is_wrong() -> None:
         world = World(server, [], 1)
         world.build()
         findings, healed = list[str](), list[str]()
-        recount.judge(world.database, findings, healed)
+        recount.judge(world, world.database, findings, healed)
         assert (findings, healed) == ([], [])
         world.database.execute(
             """update public.entity_stats_cache set "killsAll" = "killsAll" + 1 where "entityId" = 1"""
         )
-        recount.judge(world.database, findings, healed)
+        recount.judge(world, world.database, findings, healed)
         assert "3 cells are wrong" in findings[0]
         assert len(findings) == 1, "a rebuild has put it right"
         world.database.close()
