@@ -179,9 +179,13 @@ def _report(world: World, seed: int) -> None:
         steps = ", ".join(f"{count} {step}" for step, count in sorted(world.tally.done.get(kind, {}).items()))
         print(f"{names.get(kind, kind)}: {world.tally.total(kind)}" + (f" ({steps})" if steps else ""))
     for kind in ("writer", "site", "maintenance", "reader"):
-        failures = {state: n for (who, state), n in sorted(world.tally.failures.items()) if who == kind}
+        failures = [
+            f"{n} x {state} ({why or 'A FINDING'})"
+            for (who, state, why), n in sorted(world.tally.failures.items())
+            if who == kind
+        ]
         if failures:
-            print(f"failures, {kind}: " + ", ".join(f"{n} x {state}" for state, n in failures.items()))
+            print(f"failures, {kind}: " + ", ".join(failures))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

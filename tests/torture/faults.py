@@ -40,7 +40,7 @@ class Fate(Actor):
             return
         [pid] = self.draw.choice(pids)
         with self.world.lock:
-            self.world.struck[pid] = how
+            self.world.struck.setdefault(pid, set()).add(how)
         self.execute(f"select {function}(%s)", [pid])
 
     def do_cancel(self) -> None:

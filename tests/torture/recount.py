@@ -12,7 +12,7 @@ import psycopg
 from tests.database import SQL, Database
 from tests.invariants.world import until
 from tests.torture.site import PUT_BACK, UNSUBSCRIBE
-from tests.torture.world import World, ours
+from tests.torture.world import AWAY, World, ours
 
 #: Of a finding with many rows, so many are shown.
 SHOWN = 8
@@ -92,8 +92,8 @@ def finish(world: World, findings: list[str]) -> None:
         "select count(*) = 0 from pg_stat_activity where application_name like 'torture %%' and datname = current_database()",
         [],
     )
-    if database.fetch("select from pg_roles where rolname = 'torture_operator'"):
-        database.execute("alter role torture_operator rename to entity_stats_operator")
+    if database.fetch("select from pg_roles where rolname = %s", [AWAY]):
+        database.execute(f"alter role {AWAY} rename to entity_stats_operator")
     if database.value("select to_regclass('public.killmails_before') is not null"):
         database.execute("; ".join(PUT_BACK))
         deploy(database, findings)

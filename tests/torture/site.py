@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import psycopg
 
-from tests.database import SQL, WRITER
-from tests.torture.world import SHORT, Actor, ours, said
+from tests.database import WRITER
+from tests.torture.world import AWAY, SHORT, Actor, ours, said
 from tests.torture.writers import COLUMNS
 
 BOUNDS = """
@@ -40,7 +40,7 @@ class Owner(Actor):
 
     KIND = "site"
     PARAMETERS: ClassVar = {"options": SHORT}
-    PAUSE = 0.5
+    PAUSE = 0.2
     WEIGHTS: ClassVar = {
         "create partition": 3,
         "move rows": 3,
@@ -49,7 +49,7 @@ class Owner(Actor):
         "detach and attach": 3,
     }
 
-    def all(self, *statements: str, most: int = 10) -> None:
+    def all(self, *statements: str, most: int = 20) -> None:
         """Statements in one transaction, tried again when a lock was not to be had, as people do."""
         for tries in range(most):
             try:
@@ -200,8 +200,7 @@ class Owner(Actor):
 
     def deploy(self) -> None:
         """As a site's owner does when something is wrong; the judge sees whether it can succeed."""
-        with self.world.deploying:
-            self.world.database.psql("--quiet", "-f", SQL / "deploy.sql")
+        self.world.deploy()
 
     def do_column_dropped(self) -> None:
         self.all("alter table public.killmails drop solo")
@@ -231,9 +230,10 @@ class Owner(Actor):
 
     def do_role_renamed(self) -> None:
         with self.world.deploying:
-            self.all("alter role entity_stats_operator rename to torture_operator")
+            if not self.execute("select from pg_roles where rolname = %s", [AWAY]).fetchall():
+                self.all(f"alter role entity_stats_operator rename to {AWAY}")
             self.world.stop.wait(0.5)
-            self.all("alter role torture_operator rename to entity_stats_operator", most=100)
+            self.all(f"alter role {AWAY} rename to entity_stats_operator", most=100)
 
     def excuse(self, error: psycopg.Error, step: str) -> str:
         """A site's DDL may fail for want of a lock; not because of ours."""

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from subprocess import CompletedProcess
 from typing import Any, ClassVar
 
 import psycopg
@@ -48,7 +49,7 @@ INPUTS = {
 }
 
 #: How long a step that waits for locks of others does so. A site's DDL that waited longer would stop its own ingest.
-SHORT = "-c lock_timeout=100ms"
+SHORT = "-c lock_timeout=250ms"
 
 #: Killmails of a million ids per seed; the same seed makes the same rows at any time. Few entities, so that all collide.
 #: The first argument of a writer's own is its systems, whose deletion cascades.
@@ -106,6 +107,9 @@ grant set on parameter temp_file_limit to {WRITER};
 """
 
 
+#: The operators' role while it is renamed.
+AWAY = "torture_operator"
+
 #: Steps that end the cache's readiness -> what it says then. Whatever else it says is a finding.
 PARTITION = r"partition \S*killmails_hour_\d+ (was dropped with its killmails|went|came with killmails in it)"
 NOT_CAPTURED = "killmails were not captured: .*"
@@ -118,7 +122,8 @@ STALING = {
     "column type": 'column "totalValue" of killmails was ',
     "row security": "row-level security of public.killmails hides",
     "triggers disabled": "triggers that capture killmails were disabled or dropped",
-    "schema dropped": "nothing is built yet|triggers that capture killmails were disabled or dropped",
+    "schema dropped": "nothing is built yet|triggers that capture killmails were disabled or dropped"
+    f"|{NOT_CAPTURED}canceling statement due to lock timeout",
     "table replaced": "killmails was renamed or dropped|killmails is another table|table public.killmails is gone",
     "subscription": "killmails is filled by logical replication",
 }
@@ -141,7 +146,8 @@ class Tally:
     """What has happened so far."""
 
     done: dict[str, Counter[str]] = field(default_factory=dict)
-    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    #: By whom, SQLSTATE and what explains it.
+    failures: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     unexplained: list[Failure] = field(default_factory=list)
 
     def add(self, kind: str, step: str) -> None:
@@ -170,10 +176,10 @@ class World:
         self.stop = threading.Event()
         #: From here on nothing is done in this round that ends the cache's readiness: whoever finds it ended mends it.
         self.calm = threading.Event()
-        #: One deployment at a time, and not while its role is away.
+        #: Held by who deploys or renames the operators' role.
         self.deploying = threading.Lock()
         #: Backends that a fault has struck, and how; the server's crashes so far. Sessions compare the latter.
-        self.struck: dict[int, str] = {}
+        self.struck: dict[int, set[str]] = {}
         self.crashes = 0
         #: What was begun in this round, and what must not be that its sessions have seen.
         self.begun: set[str] = set()
@@ -191,6 +197,13 @@ class World:
         self.database.execute("call entity_stats.backfill(as_of => now() - interval '200 days')")
         self.database.execute("call entity_stats.fill_history(now() - interval '100 days')")
         self.database.close()
+
+    def deploy(self) -> CompletedProcess[str]:
+        """Deploy as an operator does, with the role in its place."""
+        with self.deploying:
+            if self.database.psql("-Atc", f"select 1 from pg_roles where rolname = '{AWAY}'").stdout:
+                self.database.psql("-qc", f"alter role {AWAY} rename to entity_stats_operator")
+            return self.database.psql("--quiet", "-f", SQL / "deploy.sql")
 
     def begin(self) -> None:
         """Forget what the last round did."""
@@ -238,7 +251,7 @@ class World:
     def record(self, failure: Failure) -> None:
         """Count a failure, and keep it if nothing explains it."""
         with self.lock:
-            self.tally.failures[failure.actor.split()[0], failure.sqlstate] += 1
+            self.tally.failures[failure.actor.split()[0], failure.sqlstate, failure.explained] += 1
             if not failure.explained:
                 self.tally.unexplained.append(failure)
 
@@ -321,14 +334,14 @@ class Actor(threading.Thread):
     def _why(self, error: psycopg.Error, step: str, pid: int, crashes: int) -> str:
         """What explains a failure: a fault, or what would have failed without the cache; empty: nothing."""
         with self.world.lock:
-            struck, crashed = self.world.struck.get(pid, ""), self.world.crashes > crashes
+            struck, crashed = self.world.struck.get(pid, set[str]()), self.world.crashes > crashes
         if crashed and (error.sqlstate is None or error.sqlstate[:3] in ("57P", "08P", "080")):
             return "the server crashed"
-        if struck == "terminated" and error.sqlstate in (None, "57P01"):
-            return struck
+        if "terminated" in struck and error.sqlstate in (None, "57P01"):
+            return "terminated"
         # COPY's own errors have no code.
-        if struck == "cancelled" and "canceling statement due to user request" in str(error):
-            return struck
+        if "cancelled" in struck and "canceling statement due to user request" in str(error):
+            return "cancelled"
         return self.excuse(error, step)
 
     def excuse(self, error: psycopg.Error, step: str) -> str:

@@ -62,6 +62,8 @@ STATEMENTS = {
 }
 #: The site's steps that change columns of killmails.
 ALTERING = {"column added", "column renamed", "column dropped", "column type", "table replaced"}
+#: A timeout that struck before is noticed where a function begins: before its block that lets nothing out.
+ENTERED = re.compile(r"PL/pgSQL function \S+ line \d+ at statement block(\n|$)")
 #: The number of no writer: systems that are never deleted.
 NOBODY = 99
 LEVELS = ("read committed", "read committed", "read committed", "repeatable read", "serializable")
@@ -312,6 +314,8 @@ class Writer(Actor):
         begun = self.world.begun
         if state == "40P01":
             return "the server's log says whose it is"
+        if step == "timeouts" and state == "57014" and ENTERED.match(error.diag.context or ""):
+            return "its own timeout, noticed as ours was called"
         if ours(text):
             return ""
         if step == "timeouts" and re.match("canceling statement due to (lock|statement) timeout", message):
