@@ -11,8 +11,8 @@ import psycopg
 
 from tests.database import SQL, Database
 from tests.invariants.world import until
-from tests.torture.site import PUT_BACK, UNSUBSCRIBE
-from tests.torture.world import AWAY, World, ours
+from tests.torture.site import LEFT, PUT_BACK
+from tests.torture.world import World, ours
 
 #: Of a finding with many rows, so many are shown.
 SHOWN = 8
@@ -92,25 +92,13 @@ def finish(world: World, findings: list[str]) -> None:
         "select count(*) = 0 from pg_stat_activity where application_name like 'torture %%' and datname = current_database()",
         [],
     )
-    if database.fetch("select from pg_roles where rolname = %s", [AWAY]):
-        database.execute(f"alter role {AWAY} rename to entity_stats_operator")
-    if database.value("select to_regclass('public.killmails_before') is not null"):
-        database.execute("; ".join(PUT_BACK))
-        deploy(database, findings)
-    if database.fetch("select from pg_subscription where subname = 'feed'"):
-        for statement in UNSUBSCRIBE:
-            database.execute(statement)
-    database.execute("truncate torture.seen; drop publication if exists everything")
-    columns = "select array_agg(attname::text) from pg_attribute where attrelid = 'public.killmails'::regclass and not attisdropped"
-    present = database.value(columns)
-    if "alone" not in present and "solo" not in present:
-        database.execute("alter table public.killmails add solo boolean")
-    if database.value(
-        "select count(*) from pg_attribute where attrelid = 'public.killmails'::regclass and attname = 'alone'"
-    ):
-        database.execute("alter table public.killmails rename alone to solo")
-    if database.value("select relrowsecurity from pg_class where oid = 'public.killmails'::regclass"):
-        database.execute("alter table public.killmails disable row level security, no force row level security")
+    for left, statements in LEFT.items():
+        if database.fetch(left):
+            for statement in statements:
+                database.execute(statement)
+            if statements == PUT_BACK:
+                deploy(database, findings)
+    database.execute("truncate torture.seen")
     if database.value("select to_regprocedure('entity_stats.status()') is null"):
         deploy(database, findings)
 

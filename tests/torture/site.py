@@ -33,6 +33,19 @@ UNSUBSCRIBE = (
     "alter subscription feed set (slot_name = none)",
     "drop subscription feed",
 )
+COLUMN = "select from pg_attribute where attrelid = to_regclass('public.killmails') and not attisdropped and attname"
+#: What a step has left that was interrupted -> what puts it right.
+LEFT = {
+    f"select from pg_roles where rolname = '{AWAY}'": (f"alter role {AWAY} rename to entity_stats_operator",),
+    "select where to_regclass('public.killmails_before') is not null": PUT_BACK,
+    "select from pg_subscription where subname = 'feed'": UNSUBSCRIBE,
+    f"{COLUMN} = 'alone'": ("alter table public.killmails rename alone to solo",),
+    f"select where not exists ({COLUMN} in ('solo', 'alone'))": ("alter table public.killmails add solo boolean",),
+    "select from pg_class where oid = to_regclass('public.killmails') and relrowsecurity": (
+        "alter table public.killmails disable row level security, no force row level security",
+    ),
+    "select from pg_publication where pubname = 'everything'": ("drop publication everything",),
+}
 
 
 class Owner(Actor):
@@ -44,6 +57,7 @@ class Owner(Actor):
     WEIGHTS: ClassVar = {
         "create partition": 3,
         "move rows": 3,
+        "mend": 4,
         "schema dropped": 1,
         "filled partition": 2,
         "detach and attach": 3,
@@ -201,6 +215,16 @@ class Owner(Actor):
     def deploy(self) -> None:
         """As a site's owner does when something is wrong; the judge sees whether it can succeed."""
         self.world.deploy()
+
+    def do_mend(self) -> None:
+        """What was interrupted; then what was lost is deployed again."""
+        for left, statements in LEFT.items():
+            if self.execute(left).fetchall():
+                self.all(*statements)
+                if statements == PUT_BACK:
+                    self.deploy()
+        if self.execute("select where to_regprocedure('entity_stats.status()') is null").fetchall():
+            self.deploy()
 
     def do_column_dropped(self) -> None:
         self.all("alter table public.killmails drop solo")

@@ -294,13 +294,14 @@ class Actor(threading.Thread):
                 with session:
                     pid, crashes = session.info.backend_pid, self.world.crashes
                     while not self.world.stop.is_set() and not session.closed:
-                        self._take(pid, crashes)
+                        self.take(pid, crashes)
                         self.world.stop.wait(self.draw.uniform(0, self.PAUSE))
         except BaseException as error:
             self.crash = error
             raise
 
-    def _take(self, pid: int, crashes: int) -> None:
+    def take(self, pid: int, crashes: int) -> None:
+        """One step, in the session with this backend, which began after so many crashes."""
         steps = [name for name in self.steps if name not in STALING] if self.world.calm.is_set() else self.steps
         step = self.draw.choices(steps, [self.WEIGHTS.get(name, 1) for name in steps])[0]
         with self.world.lock:
