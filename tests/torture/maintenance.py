@@ -131,7 +131,8 @@ class Operator(Caller):
         )
 
     def do_drop_history(self) -> None:
-        self.execute("call entity_stats.drop_history()")
+        if not self.world.calm.is_set():
+            self.execute("call entity_stats.drop_history()")
 
     def do_differences(self) -> None:
         """Where the cache is ready there are none at any moment; one statement, one snapshot."""

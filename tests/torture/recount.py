@@ -142,8 +142,7 @@ def judge(
     else:
         world.tally.add("judgement", "cache after a refill")
         healed.append(f"{label}{status}: {reason}")
-        if not world.explained(status, reason):
-            findings.append(f"{label}nothing explains that the cache is {status}: {reason}")
+        world.notice(status, reason)
         deploy(database, findings)
         call(database, "call entity_stats.backfill()", findings)
     _exact(database, findings, label)

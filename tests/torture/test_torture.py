@@ -40,29 +40,27 @@ def test_the_judge_sees_what_is_wrong() -> None:
             """update public.entity_stats_cache set "killsAll" = "killsAll" + 1 where "entityId" = 1"""
         )
         recount.judge(world, world.database, findings, healed)
-        assert "3 cells are wrong" in findings[0]
-        assert len(findings) == 1, "a rebuild has put it right"
-
+        assert any("3 cells are wrong" in finding for finding in findings), findings
         findings.clear()
+        recount.judge(world, world.database, findings, healed)
+        assert findings == [], "a rebuild has put it right"
+
         world.database.execute(
             "update entity_stats.day set kills = kills + 1 where kills = (select max(kills) from entity_stats.day)"
         )
         recount.judge(world, world.database, findings, healed)
         assert "rows are wrong in the history as it was" in findings[0]
         assert len(findings) == 1, "it was filled anew"
+        assert healed == world.findings == []
 
         findings.clear()
-        world.database.execute("alter table public.killmails drop solo, add solo boolean")
-        recount.judge(world, world.database, findings, healed)
-        assert findings[0].startswith(
-            "nothing explains that the cache is stale: column solo of killmails is another one"
-        )
-        assert len(findings) == 1
-        world.begun.add("column dropped")
-        findings.clear()
-        world.database.execute("alter table public.killmails drop solo, add solo boolean")
-        recount.judge(world, world.database, findings, healed)
-        assert findings == []
+        for expected in ("not explained by nothing: the cache was stale: column solo", None):
+            world.database.execute("alter table public.killmails drop solo, add solo boolean")
+            recount.judge(world, world.database, findings, healed)
+            assert findings == []
+            assert [finding.startswith(str(expected)) for finding in world.findings] == [True] * bool(expected)
+            world.findings.clear()
+            world.begun.add("column dropped")
         assert len(healed) == 2
 
         world.database.execute(BROKEN)

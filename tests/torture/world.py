@@ -117,14 +117,15 @@ STALING = {
     "create partition": PARTITION,
     "truncate": PARTITION,
     "detach and attach": PARTITION,
-    "column renamed": f'column solo of killmails is gone|{NOT_CAPTURED}"solo"',
-    "column dropped": f'column solo of killmails is (gone|another one)|{NOT_CAPTURED}"solo"',
+    "column renamed": rf"column solo of killmails is gone|{NOT_CAPTURED}\bsolo\b",
+    "column dropped": rf"column solo of killmails is (gone|another one)|{NOT_CAPTURED}\bsolo\b",
     "column type": 'column "totalValue" of killmails was ',
     "row security": "row-level security of public.killmails hides",
     "triggers disabled": "triggers that capture killmails were disabled or dropped",
     "schema dropped": "nothing is built yet|triggers that capture killmails were disabled or dropped"
     f"|{NOT_CAPTURED}canceling statement due to lock timeout",
-    "table replaced": "killmails was renamed or dropped|killmails is another table|table public.killmails is gone",
+    "table replaced": "killmails was renamed or dropped|killmails is another table|table public.killmails is gone"
+    r"|triggers that capture killmails were disabled or dropped \(public.killmails\)",
     "subscription": "killmails is filled by logical replication",
 }
 
@@ -229,7 +230,8 @@ class World:
     def notice(self, status: str, reason: str | None) -> None:
         """Take note of what the cache says of itself; that it is not ready must have a cause."""
         if status != "ready" and not self.explained(status, reason):
-            self.find(f"nothing explains that the cache was {status}: {(reason or '').split(' (noted at')[0]}")
+            did = ", ".join(sorted(self.begun & STALING.keys())) or "nothing"
+            self.find(f"not explained by {did}: the cache was {status}: {(reason or '').split(' (noted at')[0]}")
 
     def connect(self, name: str, **parameters: Any) -> psycopg.Connection[Any] | None:
         """A session that says in the log whose it is; None when the torture ends before the server is back."""
