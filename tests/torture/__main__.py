@@ -129,6 +129,9 @@ class Torture:
     def _end(self, actors: Sequence[Actor], findings: list[str]) -> None:
         """Wait for all to end; who does not is ended, and that is a finding."""
         deadline = time.monotonic() + PATIENCE
+        for actor in [actor for actor in actors if isinstance(actor, Writer)]:
+            actor.join(max(0.0, deadline - time.monotonic()))
+        recount.end_prepared(self.world.database)  # or whoever waits for their locks waits for ever
         for actor in actors:
             actor.join(max(0.0, deadline - time.monotonic()))
         for actor in [actor for actor in actors if actor.is_alive()]:

@@ -144,13 +144,15 @@ class Operator(Caller):
 
     def none(self, query: str) -> None:
         """The query has no row, unless the cache is not ready."""
-        [(status, rows, first)] = self.execute(
-            f"""
-            with found as materialized (select f.* from ({query}) as f)
-            select s.status, (select count(*) from found), (select jsonb_agg(f) from (select * from found limit 3) as f)
-            from entity_stats.status() as s
-            """
-        ).fetchall()
+        with self.session.transaction():
+            self.execute("lock table public.killmails in access share mode")  # or it is replaced between the two
+            [(status, rows, first)] = self.execute(
+                f"""
+                with found as materialized (select f.* from ({query}) as f)
+                select s.status, (select count(*) from found), (select jsonb_agg(f) from (select * from found limit 3) as f)
+                from entity_stats.status() as s
+                """
+            ).fetchall()
         if status == "ready":
             self.world.tally.add("judgement", "amid the load")
             if rows:

@@ -107,6 +107,9 @@ grant set on parameter temp_file_limit to {WRITER};
 """
 
 
+#: The number of no writer: systems that are never deleted.
+NOBODY = 99
+
 #: The operators' role while it is renamed.
 AWAY = "torture_operator"
 
@@ -193,7 +196,7 @@ class World:
             session.execute(f"create role {WRITER} login".encode())
         self.database.load(SQL / "sample" / "killmails.sql")
         self.database.execute(KILLMAILS + GRANTS + SITE)
-        self.database.execute("insert into public.killmails select * from torture.killmails(0, 2000, 1)")
+        self.database.execute("insert into public.killmails select * from torture.killmails(%s, 2000, 1)", [NOBODY])
         self.database.load(SQL / "deploy.sql")
         self.database.execute("call entity_stats.backfill(as_of => now() - interval '200 days')")
         self.database.execute("call entity_stats.fill_history(now() - interval '100 days')")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import psycopg
 
 from tests.database import WRITER
-from tests.torture.world import Actor, World, ours, said
+from tests.torture.world import NOBODY, Actor, World, ours, said
 
 COLUMNS = (
     '"killmailId", "killmailTime", "solarSystemId", "victimCharacterId", "victimCorporationId", "victimAllianceId", '
@@ -64,8 +64,6 @@ STATEMENTS = {
 ALTERING = {"column added", "column renamed", "column dropped", "column type", "table replaced"}
 #: A timeout that struck before is noticed where a function begins: before its block that lets nothing out.
 ENTERED = re.compile(r"PL/pgSQL function \S+ line \d+ at statement block(\n|$)")
-#: The number of no writer: systems that are never deleted.
-NOBODY = 99
 LEVELS = ("read committed", "read committed", "read committed", "repeatable read", "serializable")
 
 
