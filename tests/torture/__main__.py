@@ -129,8 +129,8 @@ class Torture:
     def _end(self, actors: Sequence[Actor], findings: list[str]) -> None:
         """Wait for all to end; who does not is ended, and that is a finding."""
         deadline = time.monotonic() + PATIENCE
-        for actor in [actor for actor in actors if isinstance(actor, Writer)]:
-            actor.join(max(0.0, deadline - time.monotonic()))
+        for writer in [actor for actor in actors if isinstance(actor, Writer)]:
+            writer.join(max(0.0, deadline - time.monotonic()))
         recount.end_prepared(self.world.database)  # or whoever waits for their locks waits for ever
         for actor in actors:
             actor.join(max(0.0, deadline - time.monotonic()))

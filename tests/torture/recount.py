@@ -67,15 +67,17 @@ def _deadlock(database: Database, victim: str, text: str) -> Deadlock:
     """
 
     def name(match: re.Match[str]) -> str:
-        [[found]] = database.fetch("select coalesce(to_regclass(%s::oid::regclass::text)::text, '?')", [match[1]])
-        return f"relation {found}"
+        found = database.fetch("select c.oid::regclass::text from pg_class as c where c.oid = %s::oid", [match[1]])
+        return f"relation {found[0][0] if found else 'gone'}"
 
     text = re.sub(r"relation (\d+)", name, text)
     if "drop schema entity_stats" in text and "writer" not in victim:
         return Deadlock(victim, False, brief(text))
     waits = re.findall(r"Process \d+ waits for .*", text)
     return Deadlock(
-        victim, ours(text) or not all(re.search("on relation (killmails|torture)", wait) for wait in waits), brief(text)
+        victim,
+        ours(text) or not all(re.search("on relation (killmails|torture|gone)", wait) for wait in waits),
+        brief(text),
     )
 
 
