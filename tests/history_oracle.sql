@@ -1,7 +1,7 @@
 -- The judge of the history: each cell of entity_stats.month and entity_stats.day that is not what public.killmails has for that UTC month
 -- or day, as far as it is closed, and each entity whose months do not add up to its all-time row. Empty = exact. It calls nothing of the
--- project and reads nothing else than killmails, the cache, the tables of the history and how far they go, in one statement and so in one
--- snapshot. Facts that are still pending are differences to it: drain them first. Where no history is kept there is nothing to judge.
+-- project and reads nothing else than killmails, the cache, what is pending, the tables of the history and how far they go, in one statement
+-- and so in one snapshot: it may be asked at any time. Where no history is kept there is nothing to judge.
 with
 closed as (
     select
@@ -40,6 +40,46 @@ party as (
     where p."entityId" is not null and p."entityId" <> 0
 ),
 
+-- What neither the history nor the cache has yet: of a fact, weight says whether its killmail came or went, and its ISK is signed.
+pending as (
+    select
+        f.weight,
+        f."killmailTime",
+        f."topAttackerCharacterId",
+        f."topAttackerCorporationId",
+        f."topAttackerAllianceId",
+        f."victimCharacterId",
+        f."victimCorporationId",
+        f."victimAllianceId",
+        f.isk,
+        coalesce(f.solo, false) as solo,
+        coalesce(f.npc, false) as npc
+    from entity_stats.ledger as l
+    cross join lateral unnest(l.facts) as f
+    where not l.folded
+    union all
+    select
+        a.weight,
+        k."killmailTime",
+        k."topAttackerCharacterId",
+        k."topAttackerCorporationId",
+        k."topAttackerAllianceId",
+        k."victimCharacterId",
+        k."victimCorporationId",
+        k."victimAllianceId",
+        a.weight * case
+            when k."totalValue" in ('NaN', 'Infinity', '-Infinity') then 0
+            when k."totalValue" is null then 0
+            when pg_typeof(k."totalValue") = 'numeric'::regtype then round(k."totalValue"::numeric, 2)
+            else round(k."totalValue"::double precision::numeric, 2)
+        end,
+        coalesce(k.solo, false),
+        coalesce(k.npc, false)
+    from entity_stats.aside as a
+    cross join lateral jsonb_populate_record(null::public.killmails, a.killmail) as k
+),
+
+-- Killmails positive, what is pending of them negative.
 per_day as (
     select
         p."entityId",
@@ -55,6 +95,31 @@ per_day as (
         count(*) filter (where p.side = 'loss' and p.npc) as "npcLosses"
     from party as p
     group by p."entityId", p."entityType", p.day
+    union all
+    select
+        p."entityId",
+        p."entityType",
+        (f."killmailTime" at time zone 'UTC')::date,
+        case when p.side = 'kill' then -f.weight else 0 end,
+        case when p.side = 'loss' then -f.weight else 0 end,
+        case when p.side = 'kill' then -f.isk else 0 end,
+        case when p.side = 'loss' then -f.isk else 0 end,
+        case when p.side = 'kill' and f.solo then -f.weight else 0 end,
+        case when p.side = 'loss' and f.solo then -f.weight else 0 end,
+        case when p.side = 'kill' and f.npc then -f.weight else 0 end,
+        case when p.side = 'loss' and f.npc then -f.weight else 0 end
+    from pending as f
+    cross join
+        lateral (
+            values
+            ('character', 'kill', f."topAttackerCharacterId"),
+            ('corporation', 'kill', f."topAttackerCorporationId"),
+            ('alliance', 'kill', f."topAttackerAllianceId"),
+            ('character', 'loss', f."victimCharacterId"),
+            ('corporation', 'loss', f."victimCorporationId"),
+            ('alliance', 'loss', f."victimAllianceId")
+        ) as p ("entityType", side, "entityId")
+    where p."entityId" is not null and p."entityId" <> 0
 ),
 
 -- The kind of row, killmails positive, the history and what is late negative.

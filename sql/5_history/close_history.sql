@@ -123,7 +123,7 @@ $$;
 comment on function entity_stats.count_history(date, date, date) is
 'Writes the rows of the days from from_day to before to_day, of one month unless from_day is -infinity, anew from killmails; returns how many months of entities it wrote. days_from: older days get no rows. claim_history() first, and a lock on killmails.';
 
-create or replace function entity_stats.open_late(to_day date)
+create or replace function entity_stats.make_room(to_day date)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -131,7 +131,6 @@ set jit = off
 as $$
 begin
     perform entity_stats.claim_history();
-    -- In a transaction of their own, and a month ahead: a query that was planned before a partition came would not find the rows that came with it.
     perform entity_stats.add_partitions(
         case
             when h."closedTo" is not null then h."daysFrom"
@@ -140,7 +139,24 @@ begin
         (to_day + interval '1 month')::date
     )
     from entity_stats.history as h;
-    if not exists (select from entity_stats.state as s where s."historyTo" >= entity_stats.midnight(to_day)) then
+end
+$$;
+
+comment on function entity_stats.make_room(date) is
+'Adds the partitions that the days before to_day will need, and those of a month more: a query that was planned before a partition came would not find the rows that came with it. In a transaction of its own: ATTACH PARTITION locks what comes after the gate.';
+
+create or replace function entity_stats.open_late(to_day date)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+declare
+    moves boolean;
+begin
+    perform entity_stats.claim_history();
+    moves := not exists (select from entity_stats.state as s where s."historyTo" >= entity_stats.midnight(to_day));
+    if moves then
         perform entity_stats.close_gate();
     end if;
 
@@ -151,12 +167,12 @@ begin
 
     update entity_stats.state as s
     set "historyTo" = entity_stats.midnight(to_day)
-    where s."historyTo" is null or s."historyTo" < entity_stats.midnight(to_day);
+    where moves and (s."historyTo" is null or s."historyTo" < entity_stats.midnight(to_day));
 end
 $$;
 
 comment on function entity_stats.open_late(date) is
-'Adds the partitions that the days before to_day will need. Then, under the gate: from here on folds keep facts of the days before to_day for the history. No fold is under way that does not.';
+'Under the gate: from here on folds keep facts of the days before to_day for the history. No fold is under way that does not.';
 
 create or replace function entity_stats.close_range()
 returns text
@@ -263,6 +279,8 @@ begin
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, outside a transaction block.';
     end if;
 
+    perform entity_stats.make_room(to_day);
+    commit;
     perform entity_stats.open_late(to_day);
     commit;
 
@@ -312,8 +330,8 @@ as $$
 begin
     call entity_stats.require_autocommit('drop_history');
     perform entity_stats.claim_history();
-    update entity_stats.history as h set wanted = false, "closedTo" = null, "daysFrom" = null, "firstDay" = null;
     perform entity_stats.close_gate();
+    update entity_stats.history as h set wanted = false, "closedTo" = null, "daysFrom" = null, "firstDay" = null;
     update entity_stats.state as s set "historyTo" = null;
     commit;
 

@@ -220,9 +220,10 @@ class Site(RuleBasedStateMachine):
     def close_days_half(self, days: int) -> None:
         """The first step of closing, and perhaps some of the next: what comes then is late or not closed."""
         self.operator.execute("update entity_stats.history set wanted = true")
-        self.operator.execute(
-            "select entity_stats.open_late(((now() - %s * interval '1 day') at time zone 'UTC')::date)", [days]
-        )
+        for step in ("make_room", "open_late"):
+            self.operator.execute(
+                f"select entity_stats.{step}(((now() - %s * interval '1 day') at time zone 'UTC')::date)", [days]
+            )
         for _ in range(days % 3):
             self.operator.execute("select entity_stats.close_range()")
 

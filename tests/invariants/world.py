@@ -251,6 +251,7 @@ def drift(database: Database) -> list[tuple[Any, ...]]:
 def assert_history(database: Database) -> None:
     """The history, what is late and what is pending are the truth now, and without the last once that is folded."""
     assert (found := drift(database)) == [], found[:8]
+    assert (found := database.history_oracle()) == [], found[:8]
     fold_pending(database)
     assert pending(database) == 0
     assert (found := database.history_oracle()) == [], found[:8]

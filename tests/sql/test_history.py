@@ -18,6 +18,7 @@ from tests.invariants.world import (
     fold_pending,
     killed,
     pending,
+    until,
     until_blocked,
 )
 
@@ -179,6 +180,21 @@ def test_folds_wait_for_the_gate(ready: Database) -> None:
     assert_history(ready)
 
 
+def test_waits_for_the_gate_with_nothing_in_hand(ready: Database) -> None:
+    """A deployment holds the gate, and then locks the history as COMMENT ON TABLE does: whoever waits for the gate must not hold that."""
+    with ready.connect(autocommit=False, options="-c lock_timeout=2s") as deploying, ThreadPoolExecutor() as pool:
+        deploying.execute("lock table entity_stats.gate in share update exclusive mode")
+        closing = pool.submit(fill, ready)
+        until(
+            ready,
+            "select exists (select from pg_locks as l where l.relation = 'entity_stats.gate'::regclass and not l.granted)",
+        )
+        deploying.execute("lock table entity_stats.day, entity_stats.month in share update exclusive mode")
+        deploying.commit()
+        closing.result()
+    assert_history(ready)
+
+
 def test_pending_at_the_close(ready: Database) -> None:
     """Facts that are pending, in the ledger and aside, while their day is closed, are not in it until they are folded."""
     fill(ready, 5)
@@ -217,6 +233,7 @@ def test_interrupted_and_resumed(ready: Database) -> None:
     """A fill that dies between two months, or within one, goes on where it stopped."""
     with killed(ready) as session:
         session.execute("update entity_stats.history set wanted = true")
+        session.execute("select entity_stats.make_room((now() at time zone 'UTC')::date)")
         session.execute("select entity_stats.open_late((now() at time zone 'UTC')::date)")
         for _ in range(3):
             session.execute("select entity_stats.close_range()")

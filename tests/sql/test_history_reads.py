@@ -44,6 +44,7 @@ STATES = {
     "a month ago": ["call entity_stats.fill_history(now() - interval '33 days')"],
     "being filled": [
         "update entity_stats.history set wanted = true",
+        "select entity_stats.make_room((now() at time zone 'UTC')::date)",
         "select entity_stats.open_late((now() at time zone 'UTC')::date)",
         "select entity_stats.close_range()",
         "select entity_stats.close_range()",

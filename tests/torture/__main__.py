@@ -27,6 +27,7 @@ from tests.torture.writers import Writer
 SETTINGS = {
     "max_prepared_transactions": "100",
     "wal_level": "logical",
+    "full_page_writes": "on",  # the server is killed: a page may be torn
     "deadlock_timeout": "300ms",
     "log_min_messages": "warning",
     "statement_timeout": "0",
@@ -82,6 +83,7 @@ class Torture:
         with ExitStack() as stack:
             with self._load(number, findings):
                 world.stop.wait(self.seconds / 2)
+                world.calm.set()
                 if number % 4 == 0 and faults.can_copy(world.server):
                     copy = stack.enter_context(faults.promoted(world))
                 elif number % 2 == 1:
@@ -91,11 +93,12 @@ class Torture:
                     copy = None
                 world.stop.wait(self.seconds / 2)
             recount.finish(world, findings)
-            recount.judge(world.database, findings, healed)
+            fill = number % 2 == 1
+            recount.judge(world, world.database, findings, healed, fill=fill)
             if copy:
                 for (gid,) in copy.fetch("select gid from pg_prepared_xacts"):
                     copy.execute(f"commit prepared '{gid}'")
-                recount.judge(copy, findings, healed, "on the promoted standby: ")
+                recount.judge(world, copy, findings, healed, "on the promoted standby: ", fill)
         findings += self._failures()
         killmails = world.database.value("select count(*) from public.killmails")
         world.database.close()
@@ -111,8 +114,7 @@ class Torture:
     @contextmanager
     def _load(self, number: int, findings: list[str]) -> Iterator[None]:
         world, seed = self.world, f"{self.seed} {number}"
-        world.stop.clear()
-        world.struck.clear()
+        world.begin()
         actors: list[Actor] = [Writer(world, n, seed, 100_000 * number) for n in range(world.clients)]
         actors += [Operator(world, 0, seed), Operator(world, 1, seed), Reader(world, 0, seed)]
         actors += [Owner(world, 0, seed), faults.Fate(world, 0, seed)]
@@ -127,6 +129,9 @@ class Torture:
     def _end(self, actors: Sequence[Actor], findings: list[str]) -> None:
         """Wait for all to end; who does not is ended, and that is a finding."""
         deadline = time.monotonic() + PATIENCE
+        for writer in [actor for actor in actors if isinstance(actor, Writer)]:
+            writer.join(max(0.0, deadline - time.monotonic()))
+        recount.end_prepared(self.world.database)  # or whoever waits for their locks waits for ever
         for actor in actors:
             actor.join(max(0.0, deadline - time.monotonic()))
         for actor in [actor for actor in actors if actor.is_alive()]:
@@ -147,6 +152,8 @@ class Torture:
         )
         findings = [f"{times} x {failure}" for failure, times in counted.items()]
         world.tally.unexplained.clear()
+        findings += world.findings
+        world.findings.clear()
         found, self.position = recount.deadlocks(world, self.position)
         for deadlock in found:
             world.tally.add("deadlock", f"{'ours' if deadlock.ours else 'theirs'}, of {deadlock.victim or '?'}")
@@ -168,15 +175,20 @@ def _report(world: World, seed: int) -> None:
         "reader": "reads",
         "fault": "faults",
         "deadlock": "deadlocks",
+        "judgement": "judgements",
     }
     print(f"\nseed {seed}")
-    for kind in ("writer", "site", "maintenance", "reader", "fault", "deadlock"):
+    for kind in ("writer", "site", "maintenance", "reader", "fault", "deadlock", "judgement"):
         steps = ", ".join(f"{count} {step}" for step, count in sorted(world.tally.done.get(kind, {}).items()))
         print(f"{names.get(kind, kind)}: {world.tally.total(kind)}" + (f" ({steps})" if steps else ""))
     for kind in ("writer", "site", "maintenance", "reader"):
-        failures = {state: n for (who, state), n in sorted(world.tally.failures.items()) if who == kind}
+        failures = [
+            f"{n} x {state} ({why or 'A FINDING'})"
+            for (who, state, why), n in sorted(world.tally.failures.items())
+            if who == kind
+        ]
         if failures:
-            print(f"failures, {kind}: " + ", ".join(f"{n} x {state}" for state, n in failures.items()))
+            print(f"failures, {kind}: " + ", ".join(failures))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -20,9 +20,9 @@ from tests.invariants.world import until
 from tests.torture.world import Actor, World
 
 VICTIMS = """
-select a.pid from pg_stat_activity as a
+select a.pid, a.application_name like 'torture site%%' from pg_stat_activity as a
 where a.datname = current_database() and a.pid <> pg_backend_pid()
-and (a.application_name like any (array['torture writer%', 'torture maintenance%', 'torture site%']) or a.application_name = 'psql')
+and (a.application_name like any (array['torture writer%%', 'torture maintenance%%', 'torture site%%']) or a.application_name = 'psql')
 order by a.pid
 """
 
@@ -31,16 +31,18 @@ class Fate(Actor):
     """Strikes sessions one by one."""
 
     KIND = "fault"
-    PAUSE = 0.6
+    PAUSE = 1.0
     WEIGHTS: ClassVar = {"cancel": 3, "terminate": 2}
 
     def _strike(self, how: str, function: str) -> None:
-        pids = self.execute(VICTIMS).fetchall()
+        pids = self.execute(VICTIMS, []).fetchall()
         if not pids:
             return
-        [pid] = self.draw.choice(pids)
+        pid, site = self.draw.choice(pids)
+        if site and self.draw.random() < 0.7:  # it would seldom get its locks
+            return
         with self.world.lock:
-            self.world.struck[pid] = how
+            self.world.struck.setdefault(pid, set()).add(how)
         self.execute(f"select {function}(%s)", [pid])
 
     def do_cancel(self) -> None:

@@ -11,6 +11,7 @@ import psycopg
 
 from tests.database import SQL, Database
 from tests.invariants.world import until
+from tests.torture.site import LEFT, PUT_BACK
 from tests.torture.world import World, ours
 
 #: Of a finding with many rows, so many are shown.
@@ -61,17 +62,22 @@ def _deadlock(database: Database, victim: str, text: str) -> Deadlock:
     """Relations named by number get their names, as long as they exist.
 
     Whose code waits for a row of another transaction is logged of the victim only. Sessions of the site wait for each other in no
-    circle of rows, so a deadlock without ours is one of relations that are not ours.
+    circle of rows, so a deadlock without ours is one of relations that are not ours. Whoever drops our schema locks our tables in the order
+    that PostgreSQL chooses: that may fail him or our own sessions, not an ingest.
     """
 
     def name(match: re.Match[str]) -> str:
-        [[found]] = database.fetch("select coalesce(to_regclass(%s::oid::regclass::text)::text, '?')", [match[1]])
-        return f"relation {found}"
+        found = database.fetch("select c.oid::regclass::text from pg_class as c where c.oid = %s::oid", [match[1]])
+        return f"relation {found[0][0] if found else 'gone'}"
 
     text = re.sub(r"relation (\d+)", name, text)
+    if "drop schema entity_stats" in text and "writer" not in victim:
+        return Deadlock(victim, False, brief(text))
     waits = re.findall(r"Process \d+ waits for .*", text)
     return Deadlock(
-        victim, ours(text) or not all(re.search("on relation (killmails|torture)", wait) for wait in waits), brief(text)
+        victim,
+        ours(text) or not all(re.search("on relation (killmails|torture|gone)", wait) for wait in waits),
+        brief(text),
     )
 
 
@@ -81,23 +87,27 @@ def brief(context: str) -> str:
     return "\n".join(f"    {line[:200]}" for line in context.splitlines() if told.match(line))
 
 
-def finish(world: World, findings: list[str]) -> None:
-    """End what writers have left prepared, and what a step of the site was interrupted in."""
-    database = world.database
+def end_prepared(database: Database) -> None:
+    """End what writers have left prepared: half of it each way."""
     for number, (gid,) in enumerate(database.fetch("select gid from pg_prepared_xacts order by prepared")):
         database.execute(f"{'rollback' if number % 2 else 'commit'} prepared '{gid}'")
+
+
+def finish(world: World, findings: list[str]) -> None:
+    """End what a step of the site was interrupted in."""
+    database = world.database
     until(
         database,
         "select count(*) = 0 from pg_stat_activity where application_name like 'torture %%' and datname = current_database()",
         [],
     )
-    database.execute("truncate torture.seen; drop publication if exists everything")
-    if database.value(
-        "select count(*) from pg_attribute where attrelid = 'public.killmails'::regclass and attname = 'alone'"
-    ):
-        database.execute("alter table public.killmails rename alone to solo")
-    if database.value("select relrowsecurity from pg_class where oid = 'public.killmails'::regclass"):
-        database.execute("alter table public.killmails disable row level security, no force row level security")
+    for left, statements in LEFT.items():
+        if database.fetch(left):
+            for statement in statements:
+                database.execute(statement)
+            if statements == PUT_BACK:
+                deploy(database, findings)
+    database.execute("truncate torture.seen")
     if database.value("select to_regprocedure('entity_stats.status()') is null"):
         deploy(database, findings)
 
@@ -118,31 +128,58 @@ def call(database: Database, statement: str, findings: list[str]) -> None:
         findings.append(f"{statement} failed alone: {error.sqlstate} {error}")
 
 
-def judge(database: Database, findings: list[str], healed: list[str], label: str = "") -> None:
-    """What is pending is folded, and the cache is what the killmails say; a cache that is not ready is filled first.
+def judge(
+    world: World, database: Database, findings: list[str], healed: list[str], label: str = "", fill: bool = True
+) -> None:
+    """The cache and the history are what the killmails say, as they are; a cache that is not ready is filled first.
 
     Args:
+        world: Knows what explains that a cache is not ready, and counts what was judged.
         database: Where nobody else is.
         findings: Gets what must not be.
         healed: Gets why a cache was not ready.
         label: Where this is, for the findings.
+        fill: Whether the next round begins with the history filled; else it has fallen behind, or is none.
     """
     if database.value("select to_regprocedure('entity_stats.status()') is null"):
         findings.append(f"{label}there is no cache to be judged")
         return
     [(status, reason, rebuilding)] = _status(database)
-    if status != "ready":
+    if status == "ready":
+        world.tally.add("judgement", "cache as it was")
+        _history(world, database, findings, label, "history as it was")
+    else:
+        world.tally.add("judgement", "cache after a refill")
         healed.append(f"{label}{status}: {reason}")
+        world.notice(status, reason)
         deploy(database, findings)
         call(database, "call entity_stats.backfill()", findings)
     _exact(database, findings, label)
+    _history(world, database, findings, label, "history, late facts applied")
     if rebuilding and status == "ready":
         call(database, "call entity_stats.backfill()", findings)
         _exact(database, findings, f"{label}after the rebuild: ")
+    if fill:
+        call(database, "call entity_stats.fill_history()", findings)
+        _history(world, database, findings, f"{label}filled: ", "history filled by the judge")
 
 
 def _status(database: Database) -> list[tuple[Any, ...]]:
     return database.fetch("select s.status, s.reason, s.rebuilding from entity_stats.status() as s")
+
+
+def _history(world: World, database: Database, findings: list[str], label: str, counted: str) -> None:
+    """Rows, what is late and what is pending are the killmails of each closed day and month."""
+    if database.value('select "closedTo" is null from entity_stats.history'):
+        return
+    world.tally.add("judgement", counted)
+    if wrong := database.history_oracle():
+        shown = "\n".join(f"    {row}" for row in wrong[:SHOWN])
+        findings.append(f"{label}{len(wrong)} rows are wrong in the {counted} (kind, entity, date, missing):\n{shown}")
+        call(database, "call entity_stats.drop_history()", findings)
+        call(database, "call entity_stats.fill_history()", findings)
+        if wrong := database.history_oracle():
+            findings.append(f"{label}{len(wrong)} rows of the history are wrong after it was filled anew")
 
 
 def _exact(database: Database, findings: list[str], label: str) -> None:

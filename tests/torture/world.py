@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from subprocess import CompletedProcess
 from typing import Any, ClassVar
 
 import psycopg
@@ -28,6 +30,7 @@ INPUTS = {
     "temporary files": "60,000 killmails in one INSERT under a temp_file_limit of 4 MB",
     "column added": "columns of killmails named as aliases of ours",
     "column renamed": "a column that we read is renamed for a while",
+    "column dropped": "a column that we read is dropped, and added again without its values",
     "column type": 'the type of "totalValue" changes',
     "loaded partition": "a new partition is loaded straight, before anybody could guard it",
     "filled partition": "rows deleted from the default partition go straight into a new one, in one transaction",
@@ -35,6 +38,10 @@ INPUTS = {
     "row security": "row-level security hides the last hour for a while",
     "triggers disabled": "DISABLE TRIGGER ALL, INSERT, ENABLE TRIGGER ALL",
     "schema dropped": "DROP SCHEMA entity_stats CASCADE, deployed again",
+    "table replaced": "killmails is renamed away and another table put in its place, deployed; then the same back",
+    "subscription": "killmails is subscribed for a while",
+    "role renamed": "the operators' role is renamed for a while",
+    "dump": "pg_dump, which holds ACCESS SHARE on all of ours at once",
     "vacuum full": "VACUUM FULL of our tables behind open transactions",
     "reindex": "REINDEX of our tables beside everything else",
     "rebuild": "a rebuild beside recalculation, ageing and deploys",
@@ -42,7 +49,7 @@ INPUTS = {
 }
 
 #: How long a step that waits for locks of others does so. A site's DDL that waited longer would stop its own ingest.
-SHORT = "-c lock_timeout=100ms"
+SHORT = "-c lock_timeout=250ms"
 
 #: Killmails of a million ids per seed; the same seed makes the same rows at any time. Few entities, so that all collide.
 #: The first argument of a writer's own is its systems, whose deletion cascades.
@@ -100,6 +107,32 @@ grant set on parameter temp_file_limit to {WRITER};
 """
 
 
+#: The number of no writer: systems that are never deleted.
+NOBODY = 99
+
+#: The operators' role while it is renamed.
+AWAY = "torture_operator"
+
+#: Steps that end the cache's readiness -> what it says then. Whatever else it says is a finding.
+PARTITION = r"partition \S*killmails_hour_\d+ (was dropped with its killmails|went|came with killmails in it)"
+NOT_CAPTURED = "killmails were not captured: .*"
+STALING = {
+    "create partition": PARTITION,
+    "truncate": PARTITION,
+    "detach and attach": PARTITION,
+    "column renamed": rf"column solo of killmails is gone|{NOT_CAPTURED}\bsolo\b",
+    "column dropped": rf"column solo of killmails is (gone|another one)|{NOT_CAPTURED}\bsolo\b",
+    "column type": 'column "totalValue" of killmails was ',
+    "row security": "row-level security of public.killmails hides",
+    "triggers disabled": "triggers that capture killmails were disabled or dropped",
+    "schema dropped": "nothing is built yet|triggers that capture killmails were disabled or dropped"
+    f"|{NOT_CAPTURED}canceling statement due to lock timeout",
+    "table replaced": "killmails was renamed or dropped|killmails is another table|table public.killmails is gone"
+    r"|triggers that capture killmails were disabled or dropped \(public.killmails\)",
+    "subscription": "killmails is filled by logical replication",
+}
+
+
 @dataclass
 class Failure:
     """A statement that failed: whose, what the server said, and what explains it, if anything does."""
@@ -117,7 +150,8 @@ class Tally:
     """What has happened so far."""
 
     done: dict[str, Counter[str]] = field(default_factory=dict)
-    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    #: By whom, SQLSTATE and what explains it.
+    failures: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     unexplained: list[Failure] = field(default_factory=list)
 
     def add(self, kind: str, step: str) -> None:
@@ -144,9 +178,16 @@ class World:
         self.tally = Tally()
         self.lock = threading.Lock()
         self.stop = threading.Event()
+        #: From here on nothing is done in this round that ends the cache's readiness: whoever finds it ended mends it.
+        self.calm = threading.Event()
+        #: Held by who deploys or renames the operators' role.
+        self.deploying = threading.Lock()
         #: Backends that a fault has struck, and how; the server's crashes so far. Sessions compare the latter.
-        self.struck: dict[int, str] = {}
+        self.struck: dict[int, set[str]] = {}
         self.crashes = 0
+        #: What was begun in this round, and what must not be that its sessions have seen.
+        self.begun: set[str] = set()
+        self.findings: list[str] = []
 
     def build(self) -> None:
         """Make the site with 2,000 killmails of 300 days, deploy, and fill the cache as of 200 days ago."""
@@ -155,10 +196,45 @@ class World:
             session.execute(f"create role {WRITER} login".encode())
         self.database.load(SQL / "sample" / "killmails.sql")
         self.database.execute(KILLMAILS + GRANTS + SITE)
-        self.database.execute("insert into public.killmails select * from torture.killmails(0, 2000, 1)")
+        self.database.execute("insert into public.killmails select * from torture.killmails(%s, 2000, 1)", [NOBODY])
         self.database.load(SQL / "deploy.sql")
         self.database.execute("call entity_stats.backfill(as_of => now() - interval '200 days')")
+        self.database.execute("call entity_stats.fill_history(now() - interval '100 days')")
         self.database.close()
+
+    def deploy(self) -> CompletedProcess[str]:
+        """Deploy as an operator does, with the role in its place."""
+        with self.deploying:
+            if self.database.psql("-Atc", f"select 1 from pg_roles where rolname = '{AWAY}'").stdout:
+                self.database.psql("-qc", f"alter role {AWAY} rename to entity_stats_operator")
+            return self.database.psql("--quiet", "-f", SQL / "deploy.sql")
+
+    def begin(self) -> None:
+        """Forget what the last round did."""
+        self.stop.clear()
+        self.calm.clear()
+        self.struck.clear()
+        self.begun.clear()
+
+    def find(self, finding: str) -> None:
+        """Keep what must not be, once."""
+        with self.lock:
+            if finding not in self.findings:
+                self.findings.append(finding)
+
+    def explained(self, status: str, reason: str | None) -> bool:
+        """Whether what was done in this round explains that the cache is not ready."""
+        with self.lock:
+            causes = [STALING[step] for step in self.begun & STALING.keys()]
+        if status == "backfilling":  # whoever has begun that has looked why
+            return bool(causes)
+        return any(re.match(cause, reason or "nothing is built yet") for cause in causes)
+
+    def notice(self, status: str, reason: str | None) -> None:
+        """Take note of what the cache says of itself; that it is not ready must have a cause."""
+        if status != "ready" and not self.explained(status, reason):
+            did = ", ".join(sorted(self.begun & STALING.keys())) or "nothing"
+            self.find(f"not explained by {did}: the cache was {status}: {(reason or '').split(' (noted at')[0]}")
 
     def connect(self, name: str, **parameters: Any) -> psycopg.Connection[Any] | None:
         """A session that says in the log whose it is; None when the torture ends before the server is back."""
@@ -180,7 +256,7 @@ class World:
     def record(self, failure: Failure) -> None:
         """Count a failure, and keep it if nothing explains it."""
         with self.lock:
-            self.tally.failures[failure.actor.split()[0], failure.sqlstate] += 1
+            self.tally.failures[failure.actor.split()[0], failure.sqlstate, failure.explained] += 1
             if not failure.explained:
                 self.tally.unexplained.append(failure)
 
@@ -223,14 +299,18 @@ class Actor(threading.Thread):
                 with session:
                     pid, crashes = session.info.backend_pid, self.world.crashes
                     while not self.world.stop.is_set() and not session.closed:
-                        self._take(pid, crashes)
+                        self.take(pid, crashes)
                         self.world.stop.wait(self.draw.uniform(0, self.PAUSE))
         except BaseException as error:
             self.crash = error
             raise
 
-    def _take(self, pid: int, crashes: int) -> None:
-        step = self.draw.choices(self.steps, [self.WEIGHTS.get(name, 1) for name in self.steps])[0]
+    def take(self, pid: int, crashes: int) -> None:
+        """One step, in the session with this backend, which began after so many crashes."""
+        steps = [name for name in self.steps if name not in STALING] if self.world.calm.is_set() else self.steps
+        step = self.draw.choices(steps, [self.WEIGHTS.get(name, 1) for name in steps])[0]
+        with self.world.lock:
+            self.world.begun.add(step)
         try:
             getattr(self, f"do_{step.replace(' ', '_')}")()
             with self.world.lock:
@@ -260,18 +340,14 @@ class Actor(threading.Thread):
     def _why(self, error: psycopg.Error, step: str, pid: int, crashes: int) -> str:
         """What explains a failure: a fault, or what would have failed without the cache; empty: nothing."""
         with self.world.lock:
-            struck, crashed = self.world.struck.get(pid, ""), self.world.crashes > crashes
+            struck, crashed = self.world.struck.get(pid, set[str]()), self.world.crashes > crashes
         if crashed and (error.sqlstate is None or error.sqlstate[:3] in ("57P", "08P", "080")):
             return "the server crashed"
-        if struck == "terminated" and error.sqlstate in (None, "57P01"):
-            return struck
+        if "terminated" in struck and error.sqlstate in (None, "57P01"):
+            return "terminated"
         # COPY's own errors have no code.
-        if struck == "cancelled" and (
-            error.sqlstate == "57014" or "canceling statement due to user request" in str(error)
-        ):
-            with self.world.lock:
-                self.world.struck.pop(pid, None)
-            return struck
+        if "cancelled" in struck and "canceling statement due to user request" in str(error):
+            return "cancelled"
         return self.excuse(error, step)
 
     def excuse(self, error: psycopg.Error, step: str) -> str:
@@ -282,3 +358,10 @@ class Actor(threading.Thread):
 def ours(text: str) -> bool:
     """Whether a text of the server names something of ours."""
     return "entity_stats" in text or "lastKillTime" in text
+
+
+def said(error: psycopg.Error) -> str:
+    """All that the server says of an error."""
+    diag = error.diag
+    parts = (diag.message_primary, diag.message_detail, diag.context, diag.schema_name, diag.table_name)
+    return " ".join(part for part in parts if part) or str(error)
