@@ -53,7 +53,15 @@ where not exists (select from entity_stats.state);
 analyze entity_stats.state;
 
 -- An empty table whose lock is the gate: ROW SHARE by whoever folds, EXCLUSIVE by whoever changes state or cutoffs.
-create table if not exists entity_stats.gate ();
+-- Commented when it is made: COMMENT ON TABLE locks, and a deployment would then hold the gate while it waits for what comes before it.
+do $$
+begin
+    if to_regclass('entity_stats.gate') is null then
+        create table entity_stats.gate ();
+        comment on table entity_stats.gate is 'Never holds a row. Take its lock first, read state and cutoffs in the next statement.';
+    end if;
+end
+$$;
 
 comment on table entity_stats.state is 'Status of the cache and of a running build, and where its windows begin.';
 comment on column entity_stats.state.status is 'ready: folds apply facts to the cache; backfilling: they leave them in the ledger; empty: they drop them.';
@@ -65,4 +73,3 @@ comment on column entity_stats.state."historyTo" is
 comment on column entity_stats.state."asOf" is 'Time from which the running or last backfill counted its windows back.';
 comment on column entity_stats.state."systemIdentifier" is 'Server on which the running build took its snapshots.';
 comment on column entity_stats.state."finishedTo" is 'The last id that the finish has written.';
-comment on table entity_stats.gate is 'Never holds a row. Take its lock first, read state and cutoffs in the next statement.';

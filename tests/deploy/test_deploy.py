@@ -146,6 +146,14 @@ def test_upgraded_is_as_fresh(ready: Database) -> None:
     assert_exact(ready)
 
 
+def test_a_redeploy_does_not_hold_the_gate(ready: Database) -> None:
+    """Whoever deploys waits for tables that come before the gate in the order of locks, as the staging does."""
+    with ready.connect(autocommit=False) as builder:
+        builder.execute("lock table entity_stats.gate in access exclusive mode")
+        result = ready.psql("--quiet", "-c", "set lock_timeout = '2s'", "-f", DEPLOY)
+    assert result.returncode == 0, result.stderr
+
+
 def test_an_unchanged_redeploy_locks_nothing(ready: Database) -> None:
     """Deploying again takes no lock on killmails: it does not even notice a session that has locked out everybody."""
     with ready.connect(autocommit=False) as busy:
