@@ -147,12 +147,9 @@ class Writer(Actor):
         self.write(*(name for name in STATEMENTS if name != "cascade"))
 
     def do_copy(self) -> None:
-        text = b"".join(
-            bytes(piece)
-            for piece in self.session.cursor()
-            .copy("copy (select * from torture.killmails(%(me)s, %(rows)s, %(seed)s)) to stdout", self.arguments())
-            .__enter__()
-        )
+        query = "copy (select * from torture.killmails(%(me)s, %(rows)s, %(seed)s)) to stdout"
+        with self.session.cursor().copy(query.encode(), self.arguments()) as copy:
+            text = b"".join(bytes(piece) for piece in copy)
         with self.session.cursor().copy(f"copy public.killmails ({COLUMNS}) from stdin") as copy:
             copy.write(text)
 
@@ -324,6 +321,8 @@ class Writer(Actor):
             return "isolation: nobody else touches its killmails, but pages are locked"
         if state == "42P01" and step == "leaf load" and re.match(r'relation "public\.killmails_\d{4}_\d\d" ', message):
             return "the partition was gone"
+        if state == "23505" and (error.diag.table_name or "").startswith("killmails"):
+            return "a killmail with the same key"
         if (
             state == "23514"
             and "partition constraint" in message
