@@ -126,7 +126,7 @@ STALING = {
     "row security": "row-level security of public.killmails hides",
     "triggers disabled": "triggers that capture killmails were disabled or dropped",
     "schema dropped": "nothing is built yet|triggers that capture killmails were disabled or dropped"
-    f"|{NOT_CAPTURED}canceling statement due to lock timeout",
+    f"|{NOT_CAPTURED}(canceling statement due to|deadlock detected)",  # it locks ledger and aside while it waits for more
     "table replaced": "killmails was renamed or dropped|killmails is another table|table public.killmails is gone"
     r"|triggers that capture killmails were disabled or dropped \(public.killmails\)",
     "subscription": "killmails is filled by logical replication",
