@@ -489,7 +489,7 @@ def test_lists_wait_for_the_cache(serve: Callable[..., TestClient], site: Databa
 def test_a_figure_is_explained_down_to_its_killmails(serve: Callable[..., TestClient], ready: Database) -> None:
     client = serve(ready.conninfo)
     query = {"entity": "2", "explain": "character", "period": "90d"}
-    html = get(client, **query)
+    html = get(client, 200, **query)
     link = "?entity=2&amp;explain=character&amp;period=90d#explain"
     assert f'href="{link}"' in get(client, entity="2")
     shown = text("<body " + html[html.index('id="explain"') :])
@@ -499,7 +499,7 @@ def test_a_figure_is_explained_down_to_its_killmails(serve: Callable[..., TestCl
     assert 'data-refresh="300"' in html  # whoever reads killmails is not disturbed
 
     # All pages together are the killmails of the period, each once.
-    listed: list[str] = []
+    listed: list[tuple[Any, ...]] = []
     while True:
         table = html.partition('id="counted"')[2].split("</table>")[0]
         listed += re.findall(r"<td>(\d+)</td><td>(kill|loss)</td>", table)
@@ -522,7 +522,7 @@ def test_a_figure_is_explained_down_to_its_killmails(serve: Callable[..., TestCl
     run_checks(
         ready, ("characters_are_exact", "fail", [{"entityId": 2, "entityType": "character", "wrong": "kills90d"}])
     )
-    html = get(client, **query)
+    html = get(client, 200, **query)
     shown = text("<body " + html[html.index('id="explain"') :])
     assert f"Kills {kills + 1} 0 ≠ {kills}" in shown
     assert html.count('class="differs"') == 1
@@ -541,7 +541,7 @@ def test_a_figure_is_explained_down_to_its_killmails(serve: Callable[..., TestCl
 def test_what_cannot_be_explained_says_why(
     serve: Callable[..., TestClient], ready: Database, query: dict[str, str], said: str
 ) -> None:
-    html = get(serve(ready.conninfo), entity="2", **query)
+    html = get(serve(ready.conninfo), 200, entity="2", **query)
     assert said in text(html)
     assert verdict(html) == "Right"
 
