@@ -143,13 +143,13 @@ class Wish:
 WISHES = (
     Wish(
         "Redis caching layer: reads under 1 ms",
-        "reads are that fast without Redis, and exact",
+        "reads are that fast without Redis, and exact ([all reads](read-api.md#cache-vs-views))",
         "select * from get_entity_stats_from_cache(99161803, 'alliance', '30d')",
         ("read of one entity",),
     ),
     Wish(
         "hourly stats: 1h, 6h, 24h",
-        "any window, straight from killmails",
+        "any window, straight from killmails, exact",
         "select * from get_entity_stats_for_window(99161803, 'alliance', interval '6 hours')",
         ("history: read: the last ",),
     ),
