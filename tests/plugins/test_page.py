@@ -266,11 +266,14 @@ def test_failing_claim_with_its_rows(serve: Callable[..., TestClient], ready: Da
     assert "&lt;b&gt;9&lt;/b&gt;" in html  # what is in the database is text, never HTML
     assert "What to do:" in claims
     assert claims.index("windows_are_nested") < claims.index("dead_rows_are_few")
+    assert html.index('id="claims"') < html.index('id="lookup"'), "what fails comes first"
 
 
 def test_repaired_claim_holds_again(serve: Callable[..., TestClient], ready: Database) -> None:
     run_checks(ready, ("windows_are_nested", "fail", [{"entityId": 1}]), ("windows_are_nested", "fail", []))
-    assert section(get(serve(ready.conninfo)), "failed").startswith("What failed? Nothing")
+    html = get(serve(ready.conninfo))
+    assert section(html, "failed").startswith("What failed? Nothing")
+    assert html.index('id="claims"') > html.index('id="lookup"')
 
 
 def test_running_verification_replaces_the_last_one_by_and_by(
