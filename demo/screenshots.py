@@ -2,8 +2,8 @@
 
     python -m demo.screenshots [--rows N]
 
-Writes docs/images/: the page while a backfill runs, ready, dark, on a phone, with a claim that fails, and the
-backfill's graph in Airflow. Needs Chromium.
+Writes docs/images/: the page while a backfill runs, an alliance on it, on a phone, and explained in the dark, a claim
+that fails, and the backfill's graph in Airflow. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -98,18 +98,22 @@ def take(world: World, browser: Browser, say: Narrator) -> None:
         expect(frame.locator("article.entity")).to_be_visible()
         save("page-ready")
         page.evaluate("localStorage.setItem('theme', 'dark')")
-        page_in_ui()
+        frame = page_in_ui()
+        frame.locator("#top-alliance tbody a").first.click()
+        frame.get_by_role("link", name="explain alliance 30d").click()
+        expect(frame.locator("#counted")).to_be_visible()
         save("page-dark")
         page.evaluate("localStorage.setItem('theme', 'light')")
+
+        phone = browser.new_page(viewport={"width": 390, "height": 844}, device_scale_factor=2)
+        phone.goto(f"{world.airflow.url}/entity-stats/?entity={row[0]}#lookup")
+        save("page-phone", phone)
+        phone.close()
 
         session.execute(BREAK)
         world.server.psql(DATABASE, "-f", CLONE / "sql" / "check.sql")
         page_in_ui()
         save("page-claim")
-
-    phone = browser.new_page(viewport={"width": 390, "height": 844}, device_scale_factor=2)
-    phone.goto(f"{world.airflow.url}/entity-stats/")
-    save("page-phone", phone)
 
 
 def main() -> int:

@@ -4,12 +4,19 @@
     python -m docs.read_api --check    exit status 1 when the page is not what would be written
 
 The text around the reference is docs/read-api.in.md; `{reference}` stands for the reference, `{measured}` for what
-`make bench-reads` has written.
+`make bench-reads` has written, `{result}` for what the example before it answers in a small world of generated
+killmails, which are the same on every server.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import sys
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import psycopg
@@ -21,6 +28,20 @@ PAGE = HERE / "read-api.md"
 MEASURED = HERE / "benchmarks" / "reads.md"
 FRAME = HERE / "read-api.in.md"
 SQL = HERE.parent / "sql"
+
+#: The small world: two years, as of the night after them; ranks of that night and of the one before.
+WORLD = (
+    "select sample.generate_killmails(20000, '2023-01-01 00:00:00+00', '2025-01-01 00:00:00+00')",
+    "vacuum (analyze) public.killmails",
+    "call entity_stats.backfill(as_of => '2024-12-31 02:00:00+00')",
+    "call entity_stats.rank_entities()",
+    "call entity_stats.age_windows(as_of => '2025-01-01 02:00:00+00')",
+    "call entity_stats.rank_entities()",
+    "call entity_stats.fill_history(as_of => '2025-01-01 02:00:00+00')",
+)
+
+#: An example whose result the page shows.
+EXAMPLE = re.compile(r"```(sql|python)\n((?:(?!```).)*)```\n\n\{result\}", re.DOTALL)
 
 #: What readers may call and read: granted to them, in schema public.
 FUNCTIONS = """
@@ -85,21 +106,82 @@ def reference(session: psycopg.Connection[tuple[str, ...]]) -> str:
     return "\n".join(lines)
 
 
-def page(session: psycopg.Connection[tuple[str, ...]]) -> str:
-    """The whole page, from a database with everything deployed."""
-    return (
-        FRAME.read_text().replace("{reference}", reference(session)).replace("{measured}", MEASURED.read_text().strip())
+def fill(session: psycopg.Connection[tuple[str, ...]]) -> None:
+    """Make the world of the examples, in a database with everything deployed and the sample's functions; commits."""
+    for statement in WORLD:
+        session.execute(statement.encode())
+
+
+def shown(value: object) -> str:
+    """A value as psql shows it."""
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    return "" if value is None else str(value).removesuffix(":00") if isinstance(value, datetime) else str(value)
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows as psql shows them."""
+    lines = []
+    widths = [
+        max(map(len, [name, *map(shown, column)])) for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    ]
+    lines.append(" | ".join(name.center(width) for name, width in zip(names, widths, strict=True)))
+    for row in rows:
+        cells = zip(map(shown, row), row, widths, strict=True)
+        lines.append(
+            " | ".join(
+                text.rjust(width) if type(value) in (int, Decimal) else text.ljust(width)
+                for text, value, width in cells
+            )
+        )
+    lines = [f" {line}".rstrip() for line in lines]
+    return "\n".join([lines[0], "-" + "-+-".join("-" * width for width in widths) + "-", *lines[1:]])
+
+
+def result(session: psycopg.Connection[tuple[str, ...]], language: str, example: str) -> str:
+    """What an example answers.
+
+    Raises:
+        RuntimeError: it answers nothing, or fails.
+    """
+    if language == "sql":
+        cursor = session.execute(example.encode())
+        rows = cursor.fetchall()
+        if not rows:
+            raise RuntimeError(f"an example answers nothing: {example}")
+        return table([column.name for column in cursor.description or ()], rows)
+    done = subprocess.run(
+        [sys.executable, "-c", example],
+        env={**os.environ, "DATABASE_URL": session.info.dsn},
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    if done.returncode or not done.stdout:
+        raise RuntimeError(f"an example fails: {example}\n{done.stderr}")
+    return done.stdout.rstrip()
+
+
+def page(session: psycopg.Connection[tuple[str, ...]]) -> str:
+    """The whole page, from a database with everything deployed and the world of the examples."""
+    session.execute("set timezone = 'UTC'")
+    frame = EXAMPLE.sub(
+        lambda found: f"```{found[1]}\n{found[2]}```\n\n```text\n{result(session, found[1], found[2])}\n```",
+        FRAME.read_text(),
+    )
+    return frame.replace("{reference}", reference(session)).replace("{measured}", MEASURED.read_text().strip())
 
 
 def main(arguments: list[str]) -> int:
     """Write or check the page; returns the exit status."""
     with EmbeddedServer(durable=False) as server:
-        for file in ("sample/killmails.sql", "deploy.sql"):
-            result = server.psql("postgres", "--quiet", "-f", SQL / file)
-            if result.returncode != 0:
-                raise RuntimeError(f"{file} failed:\n{result.stderr}")
-        with psycopg.connect(server.conninfo()) as session:
+        killmails = SQL / "sample" / "killmails.sql"
+        for file in [killmails, *sorted(set((SQL / "sample").glob("*.sql")) - {killmails}), SQL / "deploy.sql"]:
+            done = server.psql("postgres", "--quiet", "--output", os.devnull, "-f", file)
+            if done.returncode != 0:
+                raise RuntimeError(f"{file} failed:\n{done.stderr}")
+        with psycopg.connect(server.conninfo(), autocommit=True) as session:
+            fill(session)
             text = page(session)
     if "--check" in arguments:
         return int(PAGE.read_text() != text)

@@ -2,6 +2,11 @@
 
 Airflow offers tabs of plugins on every DAG; on one that is not of this project the page says so and shows the cache
 all the same. Every Airflow process loads plugins, tasks included: the page itself is imported by the API server only.
+
+Why not one of `react_apps`: it would spare the frame, and cost a build with Node, a bundle to carry, an API of our own
+between page and database, and a new build whenever Airflow's React moves on; and an entity would have no address
+outside the UI. Why no charting library: bars and lines are a few lines of SVG, which need no script, no download, and
+are drawn in the page's own colours.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import requires_access_view
@@ -24,6 +25,11 @@ DAGS = (
     "entity_stats_verify",
 )
 
+#: What the top lists can be ordered by, and the name of the figure.
+METRICS = {"kills": "kills", "isk": "iskDestroyed", "efficiency": "efficiency", "solo": "soloKills"}
+
+PERIODS = ("all", "90d", "30d", "14d")
+
 #: Ids are positive and fit into a bigint.
 LARGEST_ID = 2**63 - 1
 
@@ -39,9 +45,11 @@ app = FastAPI(
 )
 
 
-def utc(moment: datetime | None) -> str:
-    """A time to the second, in UTC."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "never"
+def utc(moment: datetime | None, zone: str = " UTC") -> str:
+    """A time to the second, in UTC, as the read API's times without a zone are."""
+    if not moment:
+        return "never"
+    return f"{moment.astimezone(UTC) if moment.tzinfo else moment:%Y-%m-%d %H:%M:%S}{zone}"
 
 
 def day(moment: datetime) -> str:
@@ -81,6 +89,20 @@ def isk(value: Any) -> str:
     return f"{value:,.2f}"
 
 
+def short(value: Any) -> str:
+    """An amount of ISK in three digits or so, for where its cents have no room."""
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= 0.9995 * size:
+            amount = float(value) / size
+            return f"{amount:.{2 if amount < 9.995 else 1 if amount < 99.95 else 0}f} {unit}"
+    return f"{value:.0f}"
+
+
+def month(moment: date) -> str:
+    """A month's name and year."""
+    return f"{moment:%b %Y}"
+
+
 def columns(row: Mapping[str, Any]) -> list[str]:
     """The columns of an offending row, what it is about first: in the database they are in no order."""
     return sorted(row, key=lambda name: SUBJECT.index(name) if name in SUBJECT else len(SUBJECT))
@@ -101,7 +123,7 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.filters.update(utc=utc, day=day, span=span, ago=ago, number=number, isk=isk, columns=columns, size=size)
+templates.filters.update({of.__name__: of for of in (utc, day, month, span, ago, number, isk, short, columns, size)})
 
 
 def parse_entity(text: str) -> tuple[int | None, str]:
@@ -123,23 +145,43 @@ def connector() -> report.Connect:
 def page(
     connect: Annotated[report.Connect, Depends(connector)],
     entity: Annotated[str, Query(max_length=100)] = "",
+    explain: Annotated[str, Query(max_length=50)] = "",
+    period: Annotated[str, Query(max_length=50)] = "all",
+    before_time: Annotated[str, Query(max_length=50)] = "",
+    before_id: Annotated[str, Query(max_length=50)] = "",
+    top: Annotated[str, Query(max_length=50)] = "all",
+    by: Annotated[str, Query(max_length=50)] = "kills",
     dag_id: Annotated[str, Query(max_length=250)] = "",
     run_id: Annotated[str, Query(max_length=250)] = "",
 ) -> HTMLResponse:
     """The page; 422 with the page when the entity is no id."""
-    wanted, complaint = parse_entity(entity)
-    found = report.read(connect, wanted, run_id or None)
+    looked_up, complaint = parse_entity(entity)
+    wanted = report.Wanted(looked_up, explain, period, before_time, before_id, top, by, run_id)
+    asked = {"dag_id": dag_id, "run_id": run_id, "entity": entity, "explain": explain, "period": period}
+    asked |= {"before_time": before_time, "before_id": before_id, "top": top, "by": by}
+
+    def here(anchor: str, **changes: Any) -> str:
+        """The address of this page with something else in it; what is as it comes is left out."""
+        query = {name: str(value) for name, value in (asked | changes).items()}
+        usual = {"top": "all", "by": "kills"} | ({} if query["explain"] else {"period": query["period"]})
+        kept = {name: value for name, value in query.items() if value and value != usual.get(name)}
+        return f"?{urlencode(kept)}#{anchor}"
+
     html = templates.get_template("page.html").render(
-        report=found,
+        report=report.read(connect, wanted),
         now=datetime.now(UTC),
-        entity=wanted,
-        typed=entity,
+        wanted=wanted,
+        asked=asked,
+        here=here,
         complaint=complaint,
+        metrics=METRICS,
+        periods=PERIODS,
+        page_size=report.PAGE_SIZE,
         dag_id=dag_id,
         run_id=run_id,
         foreign=bool(dag_id) and dag_id not in DAGS,
         meaning=report.meaning,
-        month=timedelta(days=30),
+        thirty_days=timedelta(days=30),
         connection=report.CONNECTION,
     )
     # The page changes by itself, and nobody else may frame it.

@@ -32,8 +32,64 @@ PARTS = {
     "backlog": "select * from entity_stats.backlog()",
     "hours": "select * from entity_stats.killmails_per_hour()",
     "repairs": "select * from entity_stats.repairs()",
+    "filling": "select * from entity_stats.history_progress()",
 }
+
+#: What an id is known as, in all periods.
 LOOKUP = "select period, (stats).* from entity_stats.lookup(%(entity)s)"
+
+#: More about each type that it is known as.
+OF_EACH_TYPE = {
+    "ranks": """
+        select t.type, w.period, r.*
+        from unnest(%(types)s::text[]) as t (type)
+        cross join entity_stats.time_window as w
+        cross join lateral public.get_entity_rank(%(entity)s, t.type, w.period) as r
+    """,
+    "first": """
+        select t.type, f.*
+        from unnest(%(types)s::text[]) as t (type)
+        cross join lateral public.get_entity_first_times(%(entity)s, t.type) as f
+    """,
+    "months": """
+        select h.*
+        from unnest(%(types)s::text[]) as t (type)
+        cross join lateral public.get_entity_history(
+            %(entity)s, t.type, 'month', ((now() at time zone 'UTC') - interval '23 months')::date, zeros => true
+        ) as h
+    """,
+    "years": """
+        select h."entityType", date_trunc('year', h.date)::date as date, sum(h.kills) as kills, sum(h.losses) as losses
+        from unnest(%(types)s::text[]) as t (type)
+        cross join lateral public.get_entity_history(%(entity)s, t.type, 'month') as h
+        where isfinite(h.date)
+        group by h."entityType", date_trunc('year', h.date)
+        order by date
+    """,
+}
+
+#: What the figures of one type and period are made of, and the killmails, a page of them.
+EXPLANATION = {
+    "explanation": "select * from public.explain_entity_stats(%(entity)s, %(type)s, %(period)s)",
+    "killmails": """
+        select *
+        from public.get_counted_killmails(
+            %(entity)s, %(type)s, %(period)s, %(page_size)s, %(before_time)s::timestamptz, %(before_id)s::bigint
+        )
+    """,
+}
+
+#: Killmails on a page.
+PAGE_SIZE = 20
+
+#: The best of each type; who has the same figure has the same place.
+TOP = """
+select s.*, rank() over (partition by s."entityType" order by f.figure desc) as place
+from unnest(array['character', 'corporation', 'alliance']) as t (type)
+cross join lateral public.get_top_entities_from_cache(t.type, %(period)s, %(metric)s) as s
+cross join lateral entity_stats.figure(s, %(metric)s) as f
+order by place, s.kills desc, s."entityId"
+"""
 RUN_CLAIMS = "select * from entity_stats.verification(%(run)s)"
 
 #: Operations whose success says that every claim holds.
@@ -133,13 +189,37 @@ def connect() -> AbstractContextManager[psycopg.Connection[Any]]:
     return closing(session)
 
 
-def read(connect: Connect, entity: int | None = None, run_id: str | None = None) -> Report:
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody asks the page for. Texts go to the database as they are: it says what is wrong with them.
+
+    Attributes:
+        entity: id to look up.
+        explain: type of the entity whose figures are to be explained.
+        period: whose figures.
+        before_time: of the last killmail of the page before, if it is not the first page.
+        before_id: its id.
+        top: period of the top lists.
+        by: their metric.
+        run_id: of an Airflow run, whose record is wanted too.
+    """
+
+    entity: int | None = None
+    explain: str = ""
+    period: str = ""
+    before_time: str = ""
+    before_id: str = ""
+    top: str = "all"
+    by: str = "kills"
+    run_id: str = ""
+
+
+def read(connect: Connect, wanted: Wanted) -> Report:
     """Read everything that the page shows. What the database says about a part ends up in the report, never here.
 
     Args:
         connect: opens a session.
-        entity: id to look up.
-        run_id: of an Airflow run, whose record is wanted too.
+        wanted: what is to be looked up.
     """
     report = Report()
     deadline = time.monotonic() + PAGE_TIMEOUT
@@ -150,17 +230,37 @@ def read(connect: Connect, entity: int | None = None, run_id: str | None = None)
                 _part(session, report, part, query, {}, deadline)
                 if report.problem:
                     return report
-            if entity is not None:
-                _part(session, report, "lookup", LOOKUP, {"entity": entity}, deadline)
-            if run := next((r for r in report.rows.get("history", []) if r["airflowRun"] == run_id), None):
+            if run := next((r for r in report.rows.get("history", []) if r["airflowRun"] == wanted.run_id), None):
                 report.rows["run"] = [run]
                 _part(session, report, "run_claims", RUN_CLAIMS, {"run": run["run"]}, deadline)
+            if wanted.entity is not None:
+                _look_up(session, report, wanted, deadline)
+            if report.ready:
+                _part(session, report, "top", TOP, {"period": wanted.top, "metric": wanted.by}, deadline)
     except UnreachableError as error:
         report.problem = "unconfigured" if error.__cause__.__class__.__name__ == "AirflowNotFoundException" else "down"
         report.message = str(error)
     except psycopg.Error as error:
         report.problem, report.message = "down", str(error)
     return report
+
+
+def _look_up(session: psycopg.Connection[Any], report: Report, wanted: Wanted, deadline: float) -> None:
+    entity: Row = {"entity": wanted.entity}
+    _part(session, report, "lookup", LOOKUP, entity, deadline)
+    if types := sorted({row["entityType"] for row in report.rows.get("lookup", [])}):
+        for part, query in OF_EACH_TYPE.items():
+            _part(session, report, part, query, {**entity, "types": types}, deadline)
+    if wanted.explain:
+        which = {
+            "type": wanted.explain,
+            "period": wanted.period,
+            "page_size": PAGE_SIZE,
+            "before_time": wanted.before_time or None,
+            "before_id": wanted.before_id or None,
+        }
+        for part, query in EXPLANATION.items():
+            _part(session, report, part, query, entity | which, deadline)
 
 
 def _restrict(session: psycopg.Connection[Any]) -> None:

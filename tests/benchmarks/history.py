@@ -1,12 +1,11 @@
 """The history: what a COMMIT pays for it, what a night and the filling cost, what reads take.
 
-A part of `make bench`; alone: python -m tests.benchmarks.history [KILLMAILS] [--seconds S]     default: 1,000,000; prints Markdown
+A part of `make bench`; alone, into docs/performance.md as well: python -m tests.benchmarks.history [KILLMAILS] [--seconds S] [--output FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sys
 import tempfile
@@ -51,6 +50,8 @@ def history(bench: Bench, rounds: int, length: float, clients: int = 8) -> list[
         if wrong := database.history_oracle():
             raise RuntimeError(f"the history is wrong after the benchmark: {wrong[:5]}")
         database.close()
+    for figure in figures:
+        figure.what = f"history: {figure.what}"
     return figures
 
 
@@ -139,7 +140,7 @@ def late(database: Database) -> Figure:
 
 
 def reads(database: Database, rounds: int) -> list[Figure]:
-    """24 months and 60 days of the busiest alliance; its first kill and loss."""
+    """24 months and 60 days of the busiest alliance; its first kill and loss, its ranks, its last hours."""
     [[busiest]] = database.fetch(
         """select "entityId" from public.entity_stats_cache where "entityType" = 'alliance' order by "killsAll" desc limit 1"""
     )
@@ -150,6 +151,10 @@ def reads(database: Database, rounds: int) -> list[Figure]:
         ("60 days of the busiest alliance", "get_entity_history(%s, 'alliance', 'day', current_date - 60)"),
         ("all months of the busiest alliance", "get_entity_history(%s, 'alliance')"),
         ("its first kill and loss", "get_entity_first_times(%s, 'alliance')"),
+        ("its ranks in a period", "get_entity_rank(%s, 'alliance', '30d')"),
+        ("the last hour", "get_entity_stats_for_window(%s, 'alliance', interval '1 hour')"),
+        ("the last 6 hours", "get_entity_stats_for_window(%s, 'alliance', interval '6 hours')"),
+        ("the last 24 hours", "get_entity_stats_for_window(%s, 'alliance', interval '24 hours')"),
     ):
         figure = Figure(f"read: {what}", "ms")
         with database.connect() as session:
@@ -167,16 +172,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("killmails", type=int, nargs="?", default=1_000_000)
     parser.add_argument("--seconds", type=float, default=4, help="length of a pgbench run")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=report.DOCS, help="folder of performance.md and benchmarks/")
     given = parser.parse_args(arguments)
-    load = os.getloadavg()[0]
+    begun = report.moment()
     with worlds.server(report.SETTINGS) as server:
         bench = Bench(server, given.killmails, max(100, min(200_000, given.killmails // 5)))
         figures = history(bench, given.rounds, given.seconds)
-    results = {
-        "machine": {"load before and after": f"{load:.1f} and {os.getloadavg()[0]:.1f}"},
-        "figures": [figure.row() for figure in figures],
-    }
-    print(results["machine"], report.table(results), sep="\n")
+    report.add(
+        figures, given.output, "history", begun, f"{given.killmails:,} killmails of {worlds.YEARS} years, fsync on"
+    )
     return 0
 
 

@@ -123,6 +123,77 @@ def targets(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass
+class Wish:
+    """A wish for the future that the specification ends with.
+
+    Attributes:
+        wish: in its words.
+        answer: what there is.
+        command: that gives it.
+        figures: how the names of the figures that say what it costs or is worth begin.
+    """
+
+    wish: str
+    answer: str
+    command: str
+    figures: tuple[str, ...]
+
+
+WISHES = (
+    Wish(
+        "Redis caching layer: reads under 1 ms",
+        "reads are that fast without Redis, and exact ([all reads](read-api.md#cache-vs-views))",
+        "select * from get_entity_stats_from_cache(99161803, 'alliance', '30d')",
+        ("read of one entity",),
+    ),
+    Wish(
+        "hourly stats: 1h, 6h, 24h",
+        "any window, straight from killmails, exact",
+        "select * from get_entity_stats_for_window(99161803, 'alliance', interval '6 hours')",
+        ("history: read: the last ",),
+    ),
+    Wish(
+        "historical snapshots, monthly, for trends",
+        "days and months, exact at every moment; ranks, and how they moved",
+        "select * from get_entity_history(99161803, 'alliance', 'month')",
+        (
+            "history: read: 24 months",
+            "history: read: its ranks",
+            "history: filling the history",
+            "history: closing a day",
+        ),
+    ),
+    Wish(
+        "partial updates in the cleanup",
+        "the cleanup subtracts the killmails that have left a window, from their entities alone",
+        "call entity_stats.age_windows()",
+        ("one night's cleanup", "cleanup, 5,000 killmails leave the windows, by history"),
+    ),
+    Wish(
+        "compression of older entities",
+        "rows of numbers have nothing to compress: TOAST begins at 2 kB. They are small, and those of the history smaller",
+        "select pg_size_pretty(pg_total_relation_size('entity_stats_cache'))",
+        ("cache per entity after a simulated week", "history: a row of "),
+    ),
+)
+
+
+def wishes(results: dict[str, Any]) -> str:
+    """What became of the specification's wishes, with the medians, as a Markdown table."""
+    lines = ["| wish | what there is | command | measured |", "|---|---|---|---|"]
+    for wish in WISHES:
+        measured = [
+            f"{row['what'].removeprefix('history: ').removeprefix('read: ')}: "
+            + ", ".join(f"{name} {number(v['median'])} {row['unit']}" for name, v in row["variants"].items())
+            for row in results["figures"]
+            if row["what"].startswith(wish.figures)
+        ]
+        said = "; ".join(measured) or "not yet: `make bench`"
+        lines.append(f"| {wish.wish} | {wish.answer} | `{wish.command}` | {said} |")
+    return "\n".join(lines) + "\n"
+
+
 def page(results: dict[str, Any]) -> str:
     """The documentation page: the results around notes.md."""
     machine = "\n".join(f"- {name}: {value}" for name, value in results["machine"].items())
@@ -131,6 +202,9 @@ def page(results: dict[str, Any]) -> str:
         + "## Targets\n\n"
         + targets(results)
         + "\n![Throughput of the write path, relative to a table without triggers](benchmarks/write_path.svg)\n\n"
+        + "## The specification's wishes\n\nMedians; the machine and the killmails are [below](#machine).\n\n"
+        + wishes(results)
+        + "\n"
         + NOTES.read_text()
         + "\n## Machine\n\n"
         + machine
@@ -180,9 +254,13 @@ def kept(folder: Path) -> dict[str, Any]:
 def renew(results: dict[str, Any], folder: Path) -> None:
     """Write the results of `make bench` in place of its last ones. What was measured by itself stays: the machine's lines say of what."""
     before = kept(folder)
-    notes = {name: note for name, note in before["machine"].items() if note.startswith(BY_ITSELF)}
-    renewed = {row["what"] for row in results["figures"]}
-    figures = [row for row in before["figures"] if row["what"].startswith(tuple(notes)) and row["what"] not in renewed]
+    renewed = [row["what"] for row in results["figures"]]
+    notes = {
+        name: note
+        for name, note in before["machine"].items()
+        if note.startswith(BY_ITSELF) and not any(what.startswith(name) for what in renewed)
+    }
+    figures = [row for row in before["figures"] if row["what"].startswith(tuple(notes))]
     write({"machine": results["machine"] | notes, "figures": results["figures"] + figures}, folder)
 
 

@@ -239,10 +239,15 @@ def test_what_was_repaired_is_shown(serve: Callable[..., TestClient], ready: Dat
 
 def test_ready_shows_as_of(serve: Callable[..., TestClient], ready: Database) -> None:
     shown = section(get(serve(ready.conninfo)), "as-of")
-    for period, as_of in ready.fetch(
-        "select period, to_char(\"asOf\" at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC') from entity_stats.windows()"
-    ):
-        assert f"{period} {as_of}" in shown
+    [(as_of,)] = ready.fetch(
+        "select distinct to_char(\"asOf\" at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC') from entity_stats.windows()"
+    )
+    assert f"90d, 30d, 14d {as_of} all every commit" in shown
+
+    ready.execute("""update entity_stats.state set "cutoff14d" = "cutoff14d" - interval '1 hour'""")
+    shown = section(get(serve(ready.conninfo)), "as-of")
+    assert f"90d, 30d {as_of}" in shown
+    assert f"14d {as_of}" not in shown
 
 
 def test_failing_claim_with_its_rows(serve: Callable[..., TestClient], ready: Database) -> None:
@@ -261,11 +266,14 @@ def test_failing_claim_with_its_rows(serve: Callable[..., TestClient], ready: Da
     assert "&lt;b&gt;9&lt;/b&gt;" in html  # what is in the database is text, never HTML
     assert "What to do:" in claims
     assert claims.index("windows_are_nested") < claims.index("dead_rows_are_few")
+    assert html.index('id="claims"') < html.index('id="lookup"'), "what fails comes first"
 
 
 def test_repaired_claim_holds_again(serve: Callable[..., TestClient], ready: Database) -> None:
     run_checks(ready, ("windows_are_nested", "fail", [{"entityId": 1}]), ("windows_are_nested", "fail", []))
-    assert section(get(serve(ready.conninfo)), "failed").startswith("What failed? Nothing")
+    html = get(serve(ready.conninfo))
+    assert section(html, "failed").startswith("What failed? Nothing")
+    assert html.index('id="claims"') > html.index('id="lookup"')
 
 
 def test_running_verification_replaces_the_last_one_by_and_by(
@@ -340,12 +348,205 @@ def test_look_up(serve: Callable[..., TestClient], ready: Database) -> None:
     shown = section(get(client, entity=str(entity)), "lookup")
     for kind in ("Character", "Corporation", "Alliance"):
         assert f"{kind} {entity}" in shown
-    for period, kills, losses in ready.fetch(
-        "select period, (stats).kills, (stats).losses from entity_stats.lookup(%s)", [entity]
-    ):
-        assert f"{period} {kills:,} {losses:,}" in shown
+    for of_type in ("character", "corporation", "alliance"):
+        for figure, name in (("kills", "Kills"), ("losses", "Losses"), ('"soloKills"', "Solo kills")):
+            values = ready.fetch(
+                f'select (l.stats).{figure} from entity_stats.lookup(%s) as l where (l.stats)."entityType" = %s',
+                [entity, of_type],
+            )
+            assert len(values) == 4
+            assert f"{name} {' '.join(f'{value:,}' for (value,) in values)}" in shown
     assert f'{{"entity_ids": [{entity}], "entity_type": "alliance"}}' in shown
     assert "No killmail in this database names 424242" in text(get(client, entity="424,242"))
+
+
+def bars(html: str, chart: str) -> list[tuple[str, str, float, float]]:
+    """Of the first chart of that class: what each bar says, where it is from, and how high it is, up and down."""
+    svg = html.split(f'class="chart {chart}"')[1].split("</svg>")[0]
+    found = re.findall(
+        r"<title>(.+?): (.+?)</title>.*?bar up\".*?height=\"(.+?)\".*?bar part down\".*?height=\"(.+?)\"",
+        svg,
+        flags=re.DOTALL,
+    )
+    return [(name, said, float(up), float(down)) for name, said, up, down in found]
+
+
+def test_months_and_years_of_an_entity(serve: Callable[..., TestClient], ready: Database) -> None:
+    """Kills up and losses down in one scale, a bar for each month, with and without a history that is kept."""
+    ready.execute("""
+        insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId", "totalValue", npc, solo)
+        select 77, date_trunc('year', now() at time zone 'UTC') at time zone 'UTC' - interval '5 years', 2, 5, false, false
+    """)
+    for _ in ("from killmails", "from rows"):
+        html = get(serve(ready.conninfo), entity="2")
+        html = html[html.index('id="character"') :]
+        months = bars(html, "months")
+        history = ready.fetch(
+            """
+            select to_char(m, 'Mon YYYY'), coalesce(h.kills, 0), coalesce(h.losses, 0)
+            from generate_series(
+                date_trunc('month', now() at time zone 'UTC') - interval '23 months', now() at time zone 'UTC', interval '1 month'
+            ) as m
+            left join public.get_entity_history_from_view(2, 'character', 'month') as h on m::date = h.date
+            order by m
+            """
+        )
+        assert [(name, said) for name, said, _, _ in months] == [
+            (name, f"{kills:,} kill{'s' * (kills != 1)}, {losses:,} loss{'es' * (losses != 1)}")
+            for name, kills, losses in history
+        ]
+        scale = max(kills for _, kills, _ in history) + max(losses for _, _, losses in history)
+        for (_, _, up, down), (_, kills, losses) in zip(months, history, strict=True):
+            assert up == pytest.approx(100 * kills / scale, abs=0.01)
+            assert down == pytest.approx(100 * losses / scale, abs=0.01)
+
+        years = bars(html, "years")
+        [(kills, losses)] = ready.fetch("select kills, losses from public.get_entity_stats(2, 'character', 'all')")
+        said = [re.findall(r"\d[\d,]*", said) for _, said, _, _ in years]
+        assert [sum(int(part[side].replace(",", "")) for part in said) for side in (0, 1)] == [kills, losses]
+        assert said[0] == ["0", "1"]
+        assert len(years) == 6  # also those between, of which there is nothing
+        first = ready.value("""select min("killmailTime") at time zone 'UTC' from public.killmails""")
+        assert f"Loss {first:%Y-%m-%d %H:%M:%S}" in text(f"<body {html}")
+        ready.execute("call entity_stats.fill_history()")
+
+
+def test_a_history_that_is_being_filled(serve: Callable[..., TestClient], ready: Database) -> None:
+    assert 'id="filling"' not in get(serve(ready.conninfo))
+    ready.execute("update entity_stats.history set wanted = true")
+    ready.execute("select entity_stats.open_late((now() at time zone 'UTC')::date)")
+    ready.execute("select entity_stats.close_range()")
+    percent = ready.value("select percent from entity_stats.history_progress()")
+    assert 0 < percent < 100
+    assert f"{percent} % of the days" in section(get(serve(ready.conninfo)), "filling")
+    ready.execute("call entity_stats.close_history()")
+    assert 'id="filling"' not in get(serve(ready.conninfo))
+
+
+def test_ranks_and_how_they_moved(serve: Callable[..., TestClient], ready: Database) -> None:
+    ready.execute("call entity_stats.rank_entities()")
+    html = get(serve(ready.conninfo), entity="2")
+    shown = text("<body " + html[html.index('id="character"') :])
+    ranks = {
+        (metric, period): (rank, ranked)
+        for metric, period, rank, ranked in ready.fetch("""
+            select r.metric, w.period, r.rank, r.ranked
+            from entity_stats.time_window as w
+            cross join lateral public.get_entity_rank(2, 'character', w.period) as r
+        """)
+    }
+    for metric, name in (("kills", "kills"), ("isk", "ISK"), ("efficiency", "efficiency")):
+        row = shown.split(f"Rank, {name} ")[1]
+        for period in ("all", "90d", "30d", "14d"):
+            rank, ranked = ranks.get((metric, period), (None, None))
+            words = f"{rank} of {ranked}" if rank else "-"
+            assert row.startswith(words)
+            row = re.sub(r"^( ?(new|[▲▼]\d+))? ?", "", row.removeprefix(words))
+
+    # Whoever gets kills moves up.
+    rank = ready.value(
+        "select max(r.rank) from public.get_entity_rank(5, 'character', 'all') as r where r.metric = 'kills'"
+    )
+    assert rank > 1
+    ready.execute("""
+        insert into public.killmails ("killmailId", "killmailTime", "topAttackerCharacterId", "totalValue", npc, solo)
+        select 700 + n, now(), 5, 5, false, false from generate_series(1, 500) as n
+    """)
+    html = get(serve(ready.conninfo), entity="5")
+    assert f"{rank - 1} places gained since" in html or (rank == 2 and "1 place gained since" in html)
+    assert f"▲{rank - 1}" in html
+
+
+def test_top_lists_lead_to_the_look_up(serve: Callable[..., TestClient], ready: Database) -> None:
+    npc = 1000125
+    ready.execute(
+        """
+        insert into public.killmails ("killmailId", "killmailTime", "topAttackerCorporationId", "totalValue", npc, solo)
+        select 700 + n, now(), %s, 5, true, false from generate_series(1, 500) as n
+        """,
+        [npc],
+    )
+    client = serve(ready.conninfo)
+    for period, by in (("all", "kills"), ("30d", "isk"), ("14d", "efficiency")):
+        html = get(client, top=period, by=by)
+        assert str(npc) not in html[html.index('id="top"') :]
+        for of_type in ("character", "corporation", "alliance"):
+            listed = re.findall(
+                r'href="\?([^"]*entity=(\d+)[^"]*)#lookup"',
+                html.split(f'id="top-{of_type}"')[1].split("</table>")[0],
+            )
+            best = ready.fetch(
+                'select "entityId"::text from public.get_top_entities_from_cache(%s, %s, %s)',
+                [of_type, period, by],
+            )
+            assert best
+            assert [entity for _, entity in listed] == [entity for (entity,) in best]
+            assert all((f"top={period}" in query) == (period != "all") for query, _ in listed)
+    assert "unknown period: 2d" in section(get(client, top="2d"), "top")
+
+
+def test_lists_wait_for_the_cache(serve: Callable[..., TestClient], site: Database) -> None:
+    assert "when it is ready" in section(get(serve(site.conninfo)), "top")
+
+
+def test_a_figure_is_explained_down_to_its_killmails(serve: Callable[..., TestClient], ready: Database) -> None:
+    client = serve(ready.conninfo)
+    query = {"entity": "2", "explain": "character", "period": "90d"}
+    html = get(client, 200, **query)
+    link = "?entity=2&amp;explain=character&amp;period=90d#explain"
+    assert f'href="{link}"' in get(client, entity="2")
+    shown = text("<body " + html[html.index('id="explain"') :])
+    kills = ready.value("select kills from public.get_entity_stats(2, 'character', '90d')")
+    assert f"Kills {kills} 0 = {kills}" in shown
+    assert "has not been compared cell by cell yet" in shown
+    assert 'data-refresh="300"' in html  # whoever reads killmails is not disturbed
+
+    # All pages together are the killmails of the period, each once.
+    listed: list[tuple[Any, ...]] = []
+    while True:
+        table = html.partition('id="counted"')[2].split("</table>")[0]
+        listed += re.findall(r"<td>(\d+)</td><td>(kill|loss)</td>", table)
+        older = re.search(r'href="([^"]+)">older', html)
+        if not older:
+            break
+        answer = client.get("/" + unescape(older[1]))
+        assert answer.status_code == 200
+        html = answer.text
+    counted = ready.fetch(
+        "select \"killmailId\"::text, side from public.get_counted_killmails(2, 'character', '90d', 100000)"
+    )
+    assert listed == counted
+    assert len(counted) > 20
+
+    # What a hand has changed differs, and the checks say since when it is known.
+    ready.execute(
+        """update public.entity_stats_cache set "kills90d" = "kills90d" + 1 where "entityId" = 2 and "entityType" = 'character'"""
+    )
+    run_checks(
+        ready, ("characters_are_exact", "fail", [{"entityId": 2, "entityType": "character", "wrong": "kills90d"}])
+    )
+    html = get(client, 200, **query)
+    shown = text("<body " + html[html.index('id="explain"') :])
+    assert f"Kills {kills + 1} 0 ≠ {kills}" in shown
+    assert html.count('class="differs"') == 1
+    assert "was wrong characters_are_exact found this" in shown
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"explain": "planet"}, "unknown entity type: planet"),
+        ({"explain": "alliance", "period": "2d"}, "unknown period: 2d"),
+        ({"explain": "alliance", "before_time": "noon-ish", "before_id": "1"}, "invalid input syntax"),
+        ({"explain": "alliance", "before_time": "2026-01-01"}, "a page begins before a time and an id"),
+    ],
+)
+def test_what_cannot_be_explained_says_why(
+    serve: Callable[..., TestClient], ready: Database, query: dict[str, str], said: str
+) -> None:
+    html = get(serve(ready.conninfo), 200, entity="2", **query)
+    assert said in text(html)
+    assert verdict(html) == "Right"
 
 
 @pytest.mark.parametrize("typed", ["abc", "-5", "0", "1e3", "9223372036854775808", "'; drop table x", "<script>"])
@@ -407,3 +608,21 @@ def test_spans(seconds: float | None, shown: str) -> None:
     from entity_stats_page.app import span
 
     assert span(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (999.9, "1.00 k"),
+        (12345, "12.3 k"),
+        (999_499, "999 k"),
+        (1.5e9, "1.50 B"),
+        (2.345e14, "234 T"),
+    ],
+)
+def test_short_amounts(amount: float, shown: str) -> None:
+    from entity_stats_page.app import short
+
+    assert short(amount) == shown

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.request import Request, urlopen
 
 import pytest
@@ -65,6 +65,12 @@ def test_first_screen_answers_the_questions(page: Page, airflow: AirflowServer, 
     frame = open_nav(page, airflow)
     for name in ("#verdict", "#schedule", "#as-of", "#failed"):
         expect(frame.locator(name)).to_be_in_viewport(ratio=1)
+
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{airflow.url}/entity-stats/")
+    expect(page.locator("#next-cleanup")).to_be_visible()
+    for name in ("#verdict", "#schedule", "#as-of", "#failed"):
+        expect(page.locator(name)).to_be_in_viewport(ratio=1)
 
 
 def test_tab_on_a_dag_and_on_a_run(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:
@@ -139,10 +145,100 @@ def test_look_up(page: Page, airflow: AirflowServer, point: Point, ready: Databa
     frame.locator("#entity").fill("2")
     frame.get_by_role("button", name="Look up").click()
     expect(frame.locator("article.entity")).to_have_count(3)
-    expect(frame.locator("article.entity").first.locator("tbody tr")).to_have_count(4)
     kills = ready.value("select kills from public.get_entity_stats(2, 'character', 'all')")
-    character = frame.locator("article.entity", has_text="Character 2")
-    expect(character.locator("tbody tr").first).to_contain_text(f"{kills:,}")
+    expect(frame.locator("#character .figures .kills td").first).to_have_text(f"{kills:,}")
+
+
+#: The brightness of a colour as WCAG has it, and from it the contrast of an element's colour with what lies behind it.
+CONTRAST = """
+(element, property) => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    const luminance = (color) => {
+        canvas.fillStyle = color;
+        canvas.fillRect(0, 0, 1, 1);
+        const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((part) => part / 255)
+            .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    let behind = element.parentElement;
+    const background = () => getComputedStyle(behind).backgroundColor;
+    while (["rgba(0, 0, 0, 0)", "transparent"].includes(background())) behind = behind.parentElement;
+    const [dark, light] = [luminance(getComputedStyle(element)[property]), luminance(background())].sort((a, b) => a - b);
+    return (light + 0.05) / (dark + 0.05);
+}
+"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("device", ["desktop", "phone"])
+def test_an_entity_and_the_lists_on_every_screen(
+    page: Page, airflow: AirflowServer, point: Point, ready: Database, device: str, theme: Literal["light", "dark"]
+) -> None:
+    """Bars, ranks, lists and the explanation: there, readable, and on a phone an entity is one screen."""
+    ready.execute("""
+        insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId", "totalValue", npc, solo)
+        select 70 + n, now() - n * interval '1 year', 77, 1e12, false, false from generate_series(1, 8) as n
+    """)
+    ready.execute("call entity_stats.rank_entities()")
+    ready.execute("""
+        insert into public.killmails ("killmailId", "killmailTime", "topAttackerCharacterId", "totalValue", npc, solo)
+        select 700 + n, now(), 77, 5e12, false, false from generate_series(1, 500) as n
+    """)
+    point(ready)
+    page.emulate_media(color_scheme=theme)
+    page.set_viewport_size({"width": 390, "height": 844} if device == "phone" else {"width": 1280, "height": 900})
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+    page.goto(f"{airflow.url}/entity-stats/")
+    place = page.locator("#top-character tbody tr", has=page.get_by_role("link", name="77", exact=True))
+    expect(place.locator("td").first).to_have_text("1")
+    place.get_by_role("link").click()
+    entity = page.locator("article.entity")
+    expect(entity).to_have_count(1)
+    for chart, bars in (("months", 24), ("years", 9)):
+        expect(entity.locator(f".{chart} .bar.up")).to_have_count(bars)
+    highest = entity.locator(".months g").last
+    expect(highest.locator(".bar.up")).to_be_visible()
+    assert re.search(r": 500 kills, ", highest.locator("title").text_content() or "")
+    expect(entity.locator(".rank-kills td").first).to_contain_text("1")
+    expect(entity.locator(".rank-kills td").first.locator(".moved.up")).to_contain_text("▲")
+    for what, at_least, how in (
+        (entity.locator(".months .bar.up").last, 3, "fill"),
+        (entity.locator(".years .bar.down").first, 3, "fill"),
+        (entity.locator(".moved.up").first, 4.5, "color"),
+        (entity.locator(".ticks span").first, 4.5, "color"),
+        (entity.locator(".why a").first, 4.5, "color"),
+        (page.locator("#top .quiet").last, 4.5, "color"),
+    ):
+        assert what.evaluate(CONTRAST, how) >= at_least, what
+    if device == "phone":
+        box = page.locator("#lookup").bounding_box()
+        assert box
+        assert box["height"] <= 844
+    assert page.evaluate(overflow) == 0
+
+    entity.get_by_role("link", name="explain character 30d").click()
+    explained = page.locator("#explain")
+    expect(explained.locator("h3")).to_be_in_viewport()
+    expect(explained.locator("tr", has_text="Kills").first).to_contain_text("=")
+    expect(explained.locator("#counted tbody tr")).to_have_count(20)
+    newest = explained.locator("#counted tbody tr td:nth-child(2)").first.inner_text()
+    assert page.evaluate(overflow) == 0
+    explained.get_by_role("link", name="older").click()
+    expect(explained.locator("#counted tbody tr")).to_have_count(20)
+    expect(explained.locator("#counted")).not_to_contain_text(newest)
+    explained.get_by_role("link", name="newest").click()
+    expect(explained.locator("#counted")).to_contain_text(newest)
+    explained.get_by_role("link", name="close").click()
+    expect(page.locator("#explain")).to_have_count(0)
+
+    # A list keeps its place when the period changes, and the entity stays.
+    page.locator("#top").get_by_role("link", name="14d").click()
+    expect(page.locator("#top [aria-current]").first).to_have_text("14d")
+    page.locator("#top").get_by_role("link", name="solo kills").click()
+    expect(page.locator("#top [aria-current]").last).to_have_text("solo kills")
+    expect(page.locator("#top [aria-current]").first).to_have_text("14d")
+    expect(entity).to_have_count(1)
 
 
 def test_bad_id_is_refused(context: BrowserContext, airflow: AirflowServer, point: Point, ready: Database) -> None:
@@ -170,8 +266,9 @@ def test_recalculation_shows_its_run_and_the_new_figures(
     frame = open_nav(page, airflow)
     frame.locator("#entity").fill("2")
     frame.get_by_role("button", name="Look up").click()
-    total = frame.locator("article.entity", has_text="Character 2").locator("tbody tr").first
-    expect(total).to_contain_text("987,654")
+    total = frame.locator("#character .figures .kills td").first
+    expect(total).to_have_text("987,654")
+    frame.locator("#recalculate-character summary").click()
     button = frame.get_by_role("button", name="Recalculate this character")
     button.click()
     said = frame.locator("output", has_text="manual__")
@@ -179,7 +276,7 @@ def test_recalculation_shows_its_run_and_the_new_figures(
     expect(button).to_be_disabled()
     pause(airflow, RECALCULATE, False)
     expect(said).to_contain_text("success")
-    expect(total).to_contain_text(f" {kills:,} ")
+    expect(total).to_have_text(f"{kills:,}")
     expect(button).to_be_enabled()
     expect(frame.locator("#repairs")).to_contain_text("killsAll")
     [run] = airflow.api.get(f"/api/v2/dags/{RECALCULATE}/dagRuns")["dag_runs"]

@@ -123,10 +123,12 @@
             const answer = await fetch(window.location.href, { cache: "no-store" });
             if (answer.ok || answer.status === 422) {
                 const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+                const swiped = main.querySelector(".swipe")?.scrollLeft;
                 const open = new Map([...main.querySelectorAll("details")].map((details) => [details.id, details.open]));
                 main.replaceChildren(...fresh.querySelector("main").childNodes);
                 main.dataset.refresh = fresh.querySelector("main").dataset.refresh;
                 main.querySelectorAll("details").forEach((details) => { details.open = open.get(details.id) ?? details.open; });
+                if (swiped) main.querySelector(".swipe")?.scrollTo({ left: swiped, behavior: "instant" });
                 document.querySelector("header").replaceWith(fresh.querySelector("header"));
                 document.body.className = fresh.body.className;
                 showSchedule();
