@@ -339,7 +339,10 @@ def test_the_owner_deploys_after_a_superuser(own_databases: Databases) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(psycopg.connect(own_databases.server.conninfo(), autocommit=True))
         server.execute(f"create role {owner} login")
-        stack.callback(server.execute, f"drop role if exists {owner}, entity_stats_reader, entity_stats_operator")
+        stack.callback(
+            server.execute,
+            f"drop owned by entity_stats_operator; drop role if exists {owner}, entity_stats_reader, entity_stats_operator",
+        )
         worlds = Worlds(own_databases)
         stack.callback(worlds.close)
         site = stack.enter_context(worlds.source())
@@ -362,6 +365,7 @@ def test_the_owner_deploys_after_a_superuser(own_databases: Databases) -> None:
             grant entity_stats_operator to {owner};
             grant entity_stats_reader to {owner} with admin option;
             grant create on schema public to {owner};
+            grant create on database {site.name} to {owner};
             """
         )
         deployed = catalog(site)
