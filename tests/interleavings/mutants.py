@@ -193,6 +193,14 @@ MUTANTS = [
         "truncate of a partition x ageing",
     ),
     Mutant(
+        "the cache is read and then written by one transaction",
+        "entity_stats.recalculate_active(timestamptz, integer)",
+        "        commit; -- who has read the cache",
+        "        -- who has read the cache",
+        "reindex x recalculate_active, behind the gate",
+        DeadlockError,
+    ),
+    Mutant(
         "what is folded stays in the ledger",
         FOLD,
         """delete from entity_stats.ledger as l

@@ -202,11 +202,24 @@ SPECIAL = [
                 name: (before, writes, ()) for name, (before, writes) in WRITERS.items() if name in ("insert", "delete")
             },
             "recalculation": OTHERS["recalculation"],
-            "recalculate_active": ((), ("call entity_stats.recalculate_active()",), ()),
             "rebuild": OTHERS["rebuild"],
+            "backfill of a stale cache": (
+                ("insert into entity_stats.invalidation (reason) values ('something')",),
+                ("call entity_stats.backfill()",),
+                (),
+            ),
             "deployment": ((), (DEPLOY, "commit"), ()),
         }.items()
     ],
+    # Who was active is read from the cache, and then the gate is waited for.
+    Specification(
+        "reindex x recalculate_active, behind the gate",
+        {
+            "holder": ("begin; lock table entity_stats.gate in exclusive mode", "commit"),
+            "other": ("call entity_stats.recalculate_active()",),
+            "reindex": ("reindex table public.entity_stats_cache",),
+        },
+    ),
     # pg_dump holds every table for as long as it takes.
     Specification(
         "recalculation x begin of a rebuild x dump",
