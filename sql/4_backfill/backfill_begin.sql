@@ -111,6 +111,7 @@ declare
 begin
     perform entity_stats.claim_build(alone => true);
     perform entity_stats.close_gate();
+    lock table public.entity_stats_cache in row exclusive mode; -- before it is read: REINDEX holds it and waits for readers of its indexes
 
     if
         not exists (select from entity_stats.invalidation)

@@ -176,6 +176,7 @@ begin
     perform entity_stats.claim_build(alone => true);
     perform entity_stats.lock_patiently('public.killmails', 'access share');
     perform entity_stats.close_gate();
+    lock table public.entity_stats_cache in row exclusive mode; -- before it is read: REINDEX holds it and waits for readers of its indexes
 
     if not (select s.retaining from entity_stats.state as s) then
         return null;

@@ -40,6 +40,7 @@ begin
     commit;
     foreach type in array array['character', 'corporation', 'alliance'] loop
         ids := entity_stats.active_entities(type, since);
+        commit; -- who has read the cache and then writes it deadlocks with a REINDEX, which holds it and waits for readers of its indexes
         total := 0;
         for i in 1 .. coalesce(pg_catalog.array_length(ids, 1), 0) by batch loop
             select count(*) into changed

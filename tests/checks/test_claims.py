@@ -515,3 +515,34 @@ def test_in_a_storm(source: Database) -> None:
     fold_pending(source)
     assert offences(source) == {}
     print(f"{checked} rounds of all claims beside {sum(batches)} batches of writers")
+
+
+#: Why a killmail is not to be believed, and the row that says so.
+UNBELIEVABLE = {
+    "several times": "(7, now() - interval '1 hour', 77), (7, now() - interval '2 hours', 77)",
+    "in the future": "(7, now() + interval '1 day', 77)",
+    "at no time": "(7, 'infinity', 77)",
+    "at no time, long ago": "(7, '-infinity', 77)",
+}
+
+
+@pytest.mark.parametrize("problem", UNBELIEVABLE)
+def test_what_nobody_should_believe(ready: Database, problem: str) -> None:
+    """Counted like any other killmail, and named by a warning until it is mended."""
+    [query] = [check.query for check in claims("warn") if check.claim == "killmails_are_believable"]
+    named = f'select c.problem, c."killmailId", c.killmails from ({query}) as c'
+    assert ready.fetch(named) == []
+    ready.execute(
+        f"""
+        insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId")
+        values {UNBELIEVABLE[problem]}
+        """
+    )
+    rows = UNBELIEVABLE[problem].count("(7")
+    assert ready.fetch(named) == [(problem.split(",")[0], 7, rows)]
+    assert offences(ready) == {}
+    assert ready.value("""select "lossesAll" from public.entity_stats_cache where "entityId" = 77""") == rows
+    assert_exact(ready)
+    ready.execute('delete from public.killmails where "killmailId" = 7')
+    assert ready.fetch(named) == []
+    assert_exact(ready)

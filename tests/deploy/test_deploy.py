@@ -341,6 +341,68 @@ def test_without_superuser(own_databases: Databases, makes_roles: bool, kind: st
         assert before - catalog(site) == set()
 
 
+def test_the_owner_deploys_after_a_superuser(own_databases: Databases) -> None:
+    """What a superuser has deployed, event triggers among it, the owner of killmails deploys again, to the same."""
+    owner = "killboard_owner"
+    with ExitStack() as stack:
+        server = stack.enter_context(psycopg.connect(own_databases.server.conninfo(), autocommit=True))
+        server.execute(f"create role {owner} login")
+        stack.callback(
+            server.execute,
+            f"drop owned by entity_stats_operator; drop role if exists {owner}, entity_stats_reader, entity_stats_operator",
+        )
+        worlds = Worlds(own_databases)
+        stack.callback(worlds.close)
+        site = stack.enter_context(worlds.source())
+        site.execute(
+            f"""
+            do $$
+            declare
+                node regclass;
+            begin
+                for node in select relid from pg_partition_tree('public.killmails') loop
+                    execute format('alter table %s owner to {owner}', node);
+                end loop;
+            end $$;
+            """
+        )
+        run(site, DEPLOY)
+        site.execute("call entity_stats.backfill()")
+        site.execute(
+            f"""
+            grant entity_stats_operator to {owner};
+            grant entity_stats_reader to {owner} with admin option;
+            grant create on schema public to {owner};
+            grant create on database {site.name} to {owner};
+            """
+        )
+        deployed = catalog(site)
+        for turn in range(2, 4):
+            result = site.psql("-c", f"set session authorization {owner}", "-f", DEPLOY)
+            assert result.returncode == 0, result.stderr
+            assert catalog(site) == deployed
+            with site.connect(user=WRITER) as writer:
+                writer.execute(INSERT.format(rows=50, seed=turn))
+            # The superuser's event triggers follow the owner's DDL as before.
+            with site.connect(user=owner) as session:
+                session.execute(
+                    f"""
+                    begin;
+                    create table public.of_{1990 + turn} partition of public.killmails
+                    for values from ('{1990 + turn}-01-01') to ('{1991 + turn}-01-01');
+                    insert into public.of_{1990 + turn} ("killmailId", "killmailTime", "victimCharacterId")
+                    values ({turn}, '{1990 + turn}-02-03', 5);
+                    commit
+                    """
+                )
+            assert_exact(site)
+            deployed = catalog(site)
+        assert (
+            site.value("select count(*) from pg_event_trigger where evtname like 'entity_stats%' and evtenabled = 'A'")
+            == 2
+        )
+
+
 def test_what_it_prints(source: Database) -> None:
     """At most ten lines: what there is, warnings after it, what to do next at the end."""
     first = source.psql("-f", DEPLOY)

@@ -195,6 +195,56 @@ def test_broken(ready: Database, writer: psycopg.Connection[Any], fault: str) ->
     assert_exact(ready)
 
 
+#: Killmails whose facts no fold can add: what breaks the arithmetic is in the killmail itself.
+NEVER = {
+    "the first time that there is": """insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId")
+        values (7, '4714-11-24 00:00:00+00 BC', 77)""",
+    "the last time that there is": """insert into public.killmails ("killmailId", "killmailTime", "victimCharacterId")
+        values (7, '294276-12-31 23:59:59.999999+00', 77)""",
+}
+
+
+@pytest.mark.parametrize("shape", ["partitioned", "plain"], indirect=True)
+@pytest.mark.parametrize("killmail", NEVER)
+def test_at_the_ends_of_time(ready: Database, writer: psycopg.Connection[Any], killmail: str) -> None:
+    """A time whose neighbours are beyond the range of timestamps comes and goes, now and pending, and in a rebuild."""
+    for mode in ("", "deferred"):
+        writer.execute("select set_config('entity_stats.fold', %s, false)", [mode])
+        writer.execute(NEVER[killmail].encode())
+        if mode:
+            ready.execute("call entity_stats.fold_pending()")
+        ready.execute("select entity_stats.recalculate(77, 'character')")
+        assert_exact(ready)
+        ready.execute("call entity_stats.backfill(rebuild => true)")
+        assert_exact(ready)
+        writer.execute('delete from public.killmails where "killmailId" = 7')
+        if mode:
+            ready.execute("call entity_stats.fold_pending()")
+        assert pending(ready) == 0
+        assert_exact(ready)
+
+
+def test_a_fact_that_can_never_be_folded(ready: Database, writer: psycopg.Connection[Any]) -> None:
+    """It stays in the ledger with its reason, the error names it, and whatever comes after it is folded."""
+    breaks, mends, sqlstate = BREAKS["an overflow"]
+    ready.execute(breaks)
+    writer.execute("set entity_stats.fold = 'deferred'")
+    writer.execute(kill(9000000))
+    for turn in range(3):
+        writer.execute(kill(9100000 + 1000 * turn, victim=500, rows=300))
+        with pytest.raises(psycopg.Error, match="killmails of 1 statements could not be folded") as error:
+            ready.execute("call entity_stats.fold_pending()")
+        assert error.value.sqlstate == sqlstate
+        assert pending(ready) == 1
+        [(reason,)] = ready.fetch(REASONS)
+        assert reason.startswith(sqlstate)
+        assert ready.value("""select "lossesAll" from public.entity_stats_cache where "entityId" = 500""") == 300 * (
+            turn + 1
+        )
+    ready.execute(mends)
+    assert_exact(ready)
+
+
 def test_two_drains_of_one_transaction(ready: Database, writer: psycopg.Connection[Any]) -> None:
     """What one transaction left in two rows is folded once, whoever is at it."""
     for statement in [

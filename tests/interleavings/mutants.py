@@ -21,7 +21,7 @@ class Mutant:
         function: the function's name and argument types.
         text: what its definition contains, exactly once.
         replacement: what it contains instead.
-        caught_by: name of the specification that fails.
+        caught_by: name of the specification that fails, or another test.
         seen_as: how it fails.
     """
 
@@ -53,6 +53,14 @@ MUTANTS = [
         MERGE,
         'order by e."entityType" collate "C" desc, e."entityId"',
         'order by e."entityType" collate "C", e."entityId" desc',
+        "insert x late arrival, behind a held row",
+        DeadlockError,
+    ),
+    Mutant(
+        "add locks rows in the opposite order",
+        ADD,
+        'order by d."entityType" desc, d."entityId"',
+        'order by d."entityType", d."entityId" desc',
         "insert x late arrival, behind a held row",
         DeadlockError,
     ),
@@ -170,4 +178,44 @@ MUTANTS = [
         'FROM entity_stats.facts_aside() a(part, xid, "capturedAt", fact, reason) WHERE false',
         "insert while the ledger is locked",
     ),
+    Mutant(
+        "a deletion counts once more",
+        "entity_stats.capture_delete()",
+        '-1, o."killmailTime"',
+        '1, o."killmailTime"',
+        "delete x fold_pending",
+    ),
+    Mutant(
+        "TRUNCATE is not captured",
+        "entity_stats.capture_truncate()",
+        "if entity_stats.captures(tg_relid) and",
+        "if false and",
+        "truncate of a partition x ageing",
+    ),
+    Mutant(
+        "the cache is read and then written by one transaction",
+        "entity_stats.recalculate_active(timestamptz, integer)",
+        "        commit; -- who has read the cache",
+        "        -- who has read the cache",
+        "reindex x recalculate_active, behind the gate",
+        DeadlockError,
+    ),
+    Mutant(
+        "what is folded stays in the ledger",
+        FOLD,
+        """delete from entity_stats.ledger as l
+            where l.xid = pg_current_xact_id() and l.reason is null
+            returning l.facts""",
+        "select l.facts from entity_stats.ledger as l where l.xid = pg_current_xact_id() and l.reason is null",
+        "insert x fold_pending",
+    ),
 ]
+
+#: No order of steps shows this one: it takes a source that has changed behind the cache's back.
+UNASKED = Mutant(
+    "ageing does not ask what the cache stands on",
+    "entity_stats.age_window(text, timestamptz)",
+    "perform entity_stats.require_source();",
+    "",
+    "`tests/site/test_site_changes.py`",
+)

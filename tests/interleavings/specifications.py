@@ -27,6 +27,12 @@ def deferred(statement: str) -> str:
     return f"begin; set local entity_stats.fold = 'deferred'; {statement}; commit"
 
 
+#: The first statement of a deployment: all but the triggers.
+DEPLOY = "begin; " + deploy_statements()[0].split("begin;", 1)[1].rsplit("commit;", 1)[0]
+#: A partition lacks a trigger, one without which nothing slips by.
+UNGUARDED = "drop trigger if exists trigger_update_entity_stats_on_temp_file_limit on public.killmails_new_0"
+REINDEX = ("begin; reindex table public.entity_stats_cache", "commit")
+
 PHASES = """
 do $$
 declare
@@ -166,12 +172,63 @@ SPECIAL = [
         before=(*TWO, kill(3), kill(4)),
     ),
     Specification(
-        "delete x deployment",
+        "truncate of a partition x ageing",
+        {"writer": ("begin; truncate public.killmails_new_0", "commit"), "other": (move(),)},
+    ),
+    *[
+        Specification(f"{name} x deployment", {"writer": writes, "other": (DEPLOY, "commit")}, before, after)
+        for name, (before, writes, after) in {
+            "delete": (*WRITERS["delete"], ()),
+            "recalculation": OTHERS["recalculation"],
+            "rebuild": OTHERS["rebuild"],
+        }.items()
+    ],
+    # A trigger is missing: creating it waits for the writers of the partition, and they for it.
+    *[
+        Specification(f"{name} x {other}", {"writer": writes, "other": works}, (*before, UNGUARDED))
+        for name, (before, writes) in WRITERS.items()
+        if name in ("insert", "delete")
+        for other, works in {
+            "guard": ("begin; select entity_stats.guard_node('public.killmails_new_0')", "commit"),
+            "guard_killmails": ("call entity_stats.guard_killmails()",),
+            "later statements of a deployment": tuple(deploy_statements()[1:]),
+        }.items()
+    ],
+    # REINDEX holds the table and waits for each index in turn.
+    *[
+        Specification(f"reindex x {name}", {"reindex": REINDEX, "other": works}, before, after)
+        for name, (before, works, after) in {
+            **{
+                name: (before, writes, ()) for name, (before, writes) in WRITERS.items() if name in ("insert", "delete")
+            },
+            "recalculation": OTHERS["recalculation"],
+            "rebuild": OTHERS["rebuild"],
+            "backfill of a stale cache": (
+                ("insert into entity_stats.invalidation (reason) values ('something')",),
+                ("call entity_stats.backfill()",),
+                (),
+            ),
+            "deployment": ((), (DEPLOY, "commit"), ()),
+        }.items()
+    ],
+    # Who was active is read from the cache, and then the gate is waited for.
+    Specification(
+        "reindex x recalculate_active, behind the gate",
         {
-            "writer": WRITERS["delete"][1],
-            "other": ("begin; " + deploy_statements()[0].split("begin;", 1)[1].rsplit("commit;", 1)[0], "commit"),
+            "holder": ("begin; lock table entity_stats.gate in exclusive mode", "commit"),
+            "other": ("call entity_stats.recalculate_active()",),
+            "reindex": ("reindex table public.entity_stats_cache",),
         },
-        before=TWO,
+    ),
+    # pg_dump holds every table for as long as it takes.
+    Specification(
+        "recalculation x begin of a rebuild x dump",
+        {
+            "dump": ("begin; lock table entity_stats.staged, public.killmails in access share mode", "commit"),
+            "recalculation": (RECALCULATE,),
+            "rebuild": OTHERS["begin of a rebuild"][1],
+        },
+        after=OTHERS["begin of a rebuild"][2],
     ),
     Specification(
         "insert while the ledger is locked",

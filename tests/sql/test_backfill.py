@@ -499,6 +499,10 @@ def test_extreme_values(deployed: Database) -> None:
     assert deployed.value(there, [ids]) == 4
     deployed.execute("call entity_stats.backfill(rebuild => true)")
     assert deployed.value(there, [ids]) == 4
+    deployed.execute("""update public.entity_stats_cache set "killsAll" = 7 where "entityId" = any(%s)""", [ids])
+    for entity in ids:
+        assert deployed.fetch("select * from entity_stats.recalculate(%s, 'character')", [entity]) != []
+    deployed.execute("call entity_stats.recalculate_active()")
     assert_exact(deployed)
     deployed.execute("truncate public.killmails")
     deployed.execute(KILL, [3, "1 minute", ids[3], ids[0]])

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from demo.server import EmbeddedServer
-from tests.database import Database, Databases
-from tests.invariants.world import until
+from tests.database import SQL, Database, Databases
+from tests.invariants.world import assert_exact, until
 from tests.sql.test_reads import everything
 
 
@@ -77,4 +77,26 @@ def test_everything_can_be_read_there(primary: Database, standby: Database) -> N
         session.execute("begin transaction isolation level repeatable read, read only")
         for call in everything():
             session.execute(f"select * from {call}")
+    standby.close()
+
+
+def test_promoted(primary: Database, standby: Database) -> None:
+    """The standby takes over with facts pending: ready and exact, it folds, ages and rebuilds; the cache is not another server's."""
+    with primary.connect() as loader:
+        loader.execute("set entity_stats.fold = 'deferred'")
+        loader.execute("insert into public.killmails select * from sample.live_killmails(20)")
+    caught_up(primary, standby)
+    assert standby.value("select pg_promote()")
+    assert standby.fetch("select s.status, s.reason, s.pending from entity_stats.status() as s") == [
+        ("ready", None, 20)
+    ]
+    assert standby.fetch("select * from entity_stats.differences()") == []
+    standby.execute("insert into public.killmails select * from sample.live_killmails(20)")
+    standby.execute('delete from public.killmails where "killmailId" % 50 = 0')
+    standby.execute("call entity_stats.age_windows()")
+    assert_exact(standby)
+    standby.load(SQL / "deploy.sql")
+    standby.execute("call entity_stats.backfill(rebuild => true)")
+    assert standby.fetch("select s.status, s.reason from entity_stats.status() as s") == [("ready", None)]
+    assert_exact(standby)
     standby.close()

@@ -13,7 +13,13 @@ with dice as materialized (
 moment as materialized (
     select h."from" + (h."to" - h."from") * (abs(hashint8extended(0, d.seed) % 1000) / 1000.0) as since
     from dice as d
-    cross join (select min(k."killmailTime") as "from", max(k."killmailTime") as "to" from entity_stats.killmail() as k) as h
+    cross join (
+        select
+            min(k."killmailTime") as "from",
+            max(k."killmailTime") as "to"
+        from entity_stats.killmail() as k
+        where isfinite(k."killmailTime")
+    ) as h
 ),
 
 drawn as materialized (
