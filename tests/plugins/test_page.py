@@ -413,14 +413,12 @@ def test_months_and_years_of_an_entity(serve: Callable[..., TestClient], ready: 
 
 def test_a_history_that_is_being_filled(serve: Callable[..., TestClient], ready: Database) -> None:
     assert 'id="filling"' not in get(serve(ready.conninfo))
-    ready.execute("update entity_stats.history set wanted = true")
-    ready.execute("select entity_stats.open_late((now() at time zone 'UTC')::date)")
-    ready.execute("select entity_stats.close_range()")
+    ready.execute("call entity_stats.fill_history()")
+    assert 'id="filling"' not in get(serve(ready.conninfo))
+    ready.execute("""update entity_stats.history set "closedTo" = "closedTo" - 100""")
     percent = ready.value("select percent from entity_stats.history_progress()")
     assert 0 < percent < 100
     assert f"{percent} % of the days" in section(get(serve(ready.conninfo)), "filling")
-    ready.execute("call entity_stats.close_history()")
-    assert 'id="filling"' not in get(serve(ready.conninfo))
 
 
 def test_ranks_and_how_they_moved(serve: Callable[..., TestClient], ready: Database) -> None:

@@ -322,7 +322,7 @@ FORMS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"entity_ids": "99003581\n98000001", "active_days": "30", "as_of": "2025/11/24 02:00"},
         {"entity_type": "character", "entity_ids": "99003581\n98000001", "active_days": 30, "of_run": None},
     ),
-    "entity_stats_backfill": ({"as_of": "2025/11/24 02:00"}, {"rebuild": False, "full_verify": False}),
+    "entity_stats_backfill": ({"as_of": "2025/11/24 02:00"}, {"rebuild": False, "full_verify": False, "history": True}),
     CLEANUP: ({"as_of": "2025/11/24 02:00"}, {}),
     "entity_stats_verify": ({"as_of": "2025/11/24 02:00"}, {}),
 }
