@@ -154,6 +154,7 @@ class Torture:
         world.tally.unexplained.clear()
         findings += world.findings
         world.findings.clear()
+        findings += recount.died(world, self.position)
         found, self.position = recount.deadlocks(world, self.position)
         for deadlock in found:
             world.tally.add("deadlock", f"{'ours' if deadlock.ours else 'theirs'}, of {deadlock.victim or '?'}")
