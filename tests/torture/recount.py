@@ -108,6 +108,11 @@ def finish(world: World, findings: list[str]) -> None:
         "select count(*) = 0 from pg_stat_activity where application_name like 'torture %%' and datname = current_database()",
         [],
     )
+    mend(database, findings)
+
+
+def mend(database: Database, findings: list[str]) -> None:
+    """Put right what a step of the site has left that was interrupted."""
     for left, statements in LEFT.items():
         if database.fetch(left):
             for statement in statements:
