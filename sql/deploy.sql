@@ -49,6 +49,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 3_cache/run.sql
 \ir 3_cache/run_check.sql
 \ir 3_cache/lock_patiently.sql
+\ir 3_cache/hold_source.sql
 \ir 3_cache/state.sql
 \ir 3_cache/time_window.sql
 \ir 3_cache/cutoff_at.sql

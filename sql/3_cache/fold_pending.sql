@@ -138,6 +138,7 @@ begin
         return;
     end if;
     perform entity_stats.require_source(as_built => false);
+    commit; -- killmails are locked next
 
     loop
         select s.* into step from entity_stats.fold_some(most, failed) as s;

@@ -12,10 +12,9 @@ declare
     first_year integer;
     unusable text;
 begin
-    perform entity_stats.require_source(as_built => false);
     perform entity_stats.claim_build(alone => true);
     perform entity_stats.claim_history();
-    perform entity_stats.lock_patiently('public.killmails', 'access share');
+    perform entity_stats.hold_source(as_built => false);
     -- What may take long comes before the gate.
     perform entity_stats.lock_patiently('entity_stats.staged', 'access exclusive');
     first_year := entity_stats.first_year();
@@ -245,7 +244,7 @@ declare
 begin
     call entity_stats.require_autocommit('backfill_begin');
     call entity_stats.look_at_source();
-    perform entity_stats.require_source(as_built => false);
+    perform entity_stats.hold_source(as_built => false);
 
     -- A rebuild of a ready cache moves its windows first, forward or back, step by step: then cutoffs stand still. Forward the
     -- narrow ones first, back the wide ones, so that the narrow stay within the wide at every commit.

@@ -19,8 +19,7 @@ begin
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, or in a READ COMMITTED transaction.';
     end if;
 
-    perform entity_stats.require_source(as_built => false);
-    perform entity_stats.lock_patiently('public.killmails', 'access share');
+    perform entity_stats.hold_source(as_built => false);
     perform entity_stats.lock_patiently('entity_stats.staged', 'access share'); -- drift() names it: before the gate, as a build does
     lock table entity_stats.gate in row share mode;
 

@@ -189,9 +189,8 @@ declare
     to_day date;
     written bigint;
 begin
-    perform entity_stats.require_source(as_built => false);
     perform entity_stats.claim_history();
-    perform entity_stats.lock_patiently('public.killmails', 'access share');
+    perform entity_stats.hold_source(as_built => false);
     select h.* into now_history from entity_stats.history as h;
     select s."historyTo"::date into history_to
     from entity_stats.state as s

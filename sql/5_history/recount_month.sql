@@ -16,9 +16,8 @@ begin
             using errcode = 'invalid_transaction_state', hint = 'Run it with autocommit, or in a READ COMMITTED transaction.';
     end if;
 
-    perform entity_stats.require_source(as_built => false);
     perform entity_stats.claim_history();
-    perform entity_stats.lock_patiently('public.killmails', 'access share');
+    perform entity_stats.hold_source(as_built => false);
     select h.* into now_history from entity_stats.history as h;
     to_day := least(to_day, now_history."closedTo");
 

@@ -30,6 +30,7 @@ begin
         return;
     end if;
     perform entity_stats.require_source();
+    commit; -- killmails are locked next
 
     loop
         steps := entity_stats.move_window(period, target);

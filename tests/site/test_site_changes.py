@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from demo.server import EmbeddedServer
 from tests.conftest import TIMEZONE
 from tests.database import SQL, WRITER, Database, Databases
-from tests.invariants.world import KILLMAILS, assert_exact, pending, rows_of
+from tests.invariants.world import KILLMAILS, Worlds, assert_exact, pending, rows_of, until
 
 LOOK = "call entity_stats.look_at_source()"
 WITHOUT_EVENT_TRIGGERS = "drop event trigger entity_stats_ddl; drop event trigger entity_stats_drop"
@@ -93,6 +94,42 @@ def test_as_deployed(ready: Database) -> None:
         ready.execute(LOOK)
         assert status(ready) == ("ready", None)
     assert_exact(ready)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "call entity_stats.fold_pending()",
+        "call entity_stats.age_windows()",
+        "call entity_stats.fill_history()",
+        "call entity_stats.backfill(rebuild => true)",
+        "select entity_stats.recalculate(5, 'character')",
+        "select entity_stats.recount_month(now()::date)",
+    ],
+)
+def test_who_waits_for_killmails_holds_nothing_of_ours(worlds: Worlds, operation: str) -> None:
+    """The site's DDL comes from killmails to what the cache stands on: who waits for the one must not hold the other."""
+    with (
+        worlds.past("sub-partitioned") as past,
+        past.connect(autocommit=False) as site,
+        past.connect(application_name="operation") as session,
+        ThreadPoolExecutor() as pool,
+    ):
+        site.execute("lock table public.killmails in access exclusive mode")
+        running = pool.submit(session.execute, operation.encode())
+        until(
+            past, "select exists (select from pg_locks where relation = 'public.killmails'::regclass and not granted)"
+        )
+        held = past.fetch(
+            """
+            select l.relation::regclass::text from pg_locks as l
+            where l.pid = %s and l.granted and l.relation in ('entity_stats.source'::regclass, 'entity_stats.invalidation'::regclass)
+            """,
+            [session.info.backend_pid],
+        )
+        site.rollback()
+        running.result()
+        assert held == []
 
 
 # Columns ------------------------------------------------------------------------------------------------------------------

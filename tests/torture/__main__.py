@@ -96,8 +96,8 @@ class Torture:
             fill = number % 2 == 1
             recount.judge(world, world.database, findings, healed, fill=fill)
             if copy:
-                for (gid,) in copy.fetch("select gid from pg_prepared_xacts"):
-                    copy.execute(f"commit prepared '{gid}'")
+                recount.end_prepared(copy)
+                recount.mend(copy, findings)
                 recount.judge(world, copy, findings, healed, "on the promoted standby: ", fill)
         findings += self._failures()
         killmails = world.database.value("select count(*) from public.killmails")
@@ -154,6 +154,7 @@ class Torture:
         world.tally.unexplained.clear()
         findings += world.findings
         world.findings.clear()
+        findings += recount.died(world, self.position)
         found, self.position = recount.deadlocks(world, self.position)
         for deadlock in found:
             world.tally.add("deadlock", f"{'ours' if deadlock.ours else 'theirs'}, of {deadlock.victim or '?'}")

@@ -58,7 +58,11 @@ class Fate(Actor):
 
 def crash(world: World, kill: bool) -> None:
     """Crash the server with all that is going on, and bring it back: a backend dies by SIGKILL, or all stop at once."""
-    world.crashing()
+    with world.crashing():
+        _crash(world, kill)
+
+
+def _crash(world: World, kill: bool) -> None:
     world.tally.add("fault", "kill -9 of a backend" if kill else "immediate shutdown")
     if kill:
         witness = world.database.connect()

@@ -26,6 +26,13 @@ LINE = re.compile(
 MORE = ("DETAIL", "HINT", "CONTEXT", "STATEMENT")
 
 
+def died(world: World, since: int) -> list[str]:
+    """What the server's log says, from a position on, of processes that died of something else than our SIGKILL."""
+    with world.server.log.open(errors="replace") as log:
+        log.seek(since)
+        return [line.strip() for line in log if re.search(r"PANIC:|terminated by signal (?!9\b)", line)]
+
+
 @dataclass(frozen=True)
 class Deadlock:
     """One deadlock that the server has logged: whom it killed, whether something of ours was in it, and all that it said."""
@@ -101,6 +108,11 @@ def finish(world: World, findings: list[str]) -> None:
         "select count(*) = 0 from pg_stat_activity where application_name like 'torture %%' and datname = current_database()",
         [],
     )
+    mend(database, findings)
+
+
+def mend(database: Database, findings: list[str]) -> None:
+    """Put right what a step of the site has left that was interrupted."""
     for left, statements in LEFT.items():
         if database.fetch(left):
             for statement in statements:

@@ -7,7 +7,8 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from subprocess import CompletedProcess
 from typing import Any, ClassVar
@@ -182,7 +183,7 @@ class World:
         self.calm = threading.Event()
         #: Held by who deploys or renames the operators' role.
         self.deploying = threading.Lock()
-        #: Backends that a fault has struck, and how; the server's crashes so far. Sessions compare the latter.
+        #: Backends that a fault has struck, and how; twice the server's crashes so far. Sessions compare the latter.
         self.struck: dict[int, set[str]] = {}
         self.crashes = 0
         #: What was begun in this round, and what must not be that its sessions have seen.
@@ -248,8 +249,12 @@ class World:
                 self.stop.wait(0.1)
         return None
 
-    def crashing(self) -> None:
-        """To be called before the server is crashed."""
+    @contextmanager
+    def crashing(self) -> Iterator[None]:
+        """Around a crash of the server: while it lasts the count is odd, and no session that begins lives."""
+        with self.lock:
+            self.crashes += 1
+        yield
         with self.lock:
             self.crashes += 1
 
@@ -340,7 +345,7 @@ class Actor(threading.Thread):
     def _why(self, error: psycopg.Error, step: str, pid: int, crashes: int) -> str:
         """What explains a failure: a fault, or what would have failed without the cache; empty: nothing."""
         with self.world.lock:
-            struck, crashed = self.world.struck.get(pid, set[str]()), self.world.crashes > crashes
+            struck, crashed = self.world.struck.get(pid, set[str]()), self.world.crashes > crashes or crashes % 2 == 1
         if crashed and (error.sqlstate is None or error.sqlstate[:3] in ("57P", "08P", "080")):
             return "the server crashed"
         if "terminated" in struck and error.sqlstate in (None, "57P01"):
