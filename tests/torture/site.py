@@ -77,8 +77,12 @@ class Owner(Actor):
                 self.world.stop.wait(self.draw.uniform(0, 0.3))
 
     def leaf(self) -> tuple[str, str]:
-        """A partition of a month, and its bounds."""
-        name, bounds, _ = self.draw.choice(self.execute(BOUNDS).fetchall())
+        """A partition of a month, and its bounds; another table may be in the place of killmails."""
+        leaves = self.execute(BOUNDS).fetchall()
+        if not leaves:
+            self.do_mend()
+            leaves = self.execute(BOUNDS).fetchall()
+        name, bounds, _ = self.draw.choice(leaves)
         return str(name), str(bounds)
 
     def hour(self) -> tuple[str, str, str]:
