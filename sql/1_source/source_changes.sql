@@ -10,10 +10,16 @@ as $$
 declare
     filled boolean;
 begin
-    execute format('select exists (select from only %s)', leaf::regclass) into filled;
+    -- By a name from the catalog: leaf::regclass of a table that is gone would be a number.
+    execute (
+        select format('select exists (select from only %I.%I)', n.nspname, c.relname)
+        from pg_class as c
+        inner join pg_namespace as n on c.relnamespace = n.oid
+        where c.oid = leaf
+    ) into filled;
     return filled;
 exception
-    when lock_not_available or insufficient_privilege or undefined_table then
+    when lock_not_available or insufficient_privilege or undefined_table or null_value_not_allowed then
         return null;
 end
 $$;

@@ -15,7 +15,13 @@ create table if not exists entity_stats.late (
     "npcLosses" integer not null
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
-create index if not exists late_entity on entity_stats.late ("entityId", "entityType");
+do $$
+begin
+    if to_regclass('entity_stats.late_entity') is null then -- IF NOT EXISTS would lock out folds, whether it exists or not
+        create index late_entity on entity_stats.late ("entityId", "entityType");
+    end if;
+end
+$$;
 
 comment on table entity_stats.late is 'What facts that were folded after their day was closed add to it, a row per killmail and party: the history does not contain it yet.';
 comment on column entity_stats.late.day is 'Day of the killmail, UTC.';

@@ -326,6 +326,8 @@ comment on procedure entity_stats.fill_history (timestamptz, boolean) is
 create or replace procedure entity_stats.drop_history()
 language plpgsql
 as $$
+declare
+    emptied text;
 begin
     call entity_stats.require_autocommit('drop_history');
     perform entity_stats.claim_history();
@@ -334,11 +336,15 @@ begin
     update entity_stats.state as s set "historyTo" = null;
     commit;
 
-    perform entity_stats.claim_history();
-    if not (select h.wanted from entity_stats.history as h) then
-        truncate entity_stats.late, entity_stats.day, entity_stats.month;
-    end if;
-    commit;
+    -- Each in a transaction of its own: a reader holds one of them and waits for another.
+    foreach emptied in array array['late', 'day', 'month'] loop
+        perform entity_stats.claim_history();
+        if not (select h.wanted from entity_stats.history as h) then
+            perform entity_stats.lock_patiently(('entity_stats.' || emptied)::pg_catalog.regclass, 'access exclusive');
+            execute 'truncate entity_stats.' || emptied;
+        end if;
+        commit;
+    end loop;
 end
 $$;
 

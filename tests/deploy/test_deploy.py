@@ -154,6 +154,16 @@ def test_a_redeploy_does_not_hold_the_gate(ready: Database) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_a_redeploy_waits_for_no_fold(ready: Database) -> None:
+    """No table that a COMMIT writes to is locked in a mode that a fold under way would hold up."""
+    with ready.connect(autocommit=False) as fold:
+        for table in ("late", "leader", "ledger", "aside", "invalidation"):
+            fold.execute(f"lock table entity_stats.{table} in row exclusive mode")
+        fold.execute("lock table public.entity_stats_cache in row exclusive mode")
+        result = ready.psql("--quiet", "-c", "set lock_timeout = '2s'", "-f", DEPLOY)
+    assert result.returncode == 0, result.stderr
+
+
 def test_an_unchanged_redeploy_locks_nothing(ready: Database) -> None:
     """Deploying again takes no lock on killmails: it does not even notice a session that has locked out everybody."""
     with ready.connect(autocommit=False) as busy:

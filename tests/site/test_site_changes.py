@@ -385,6 +385,11 @@ def test_dropped_partition(ready: Database) -> None:
     assert_exact(ready)
 
 
+def test_a_partition_that_is_gone_by_now(ready: Database) -> None:
+    """Nobody can tell what was in it, and whoever asks is not refused."""
+    assert ready.value("select entity_stats.is_filled(4000000000)") is None
+
+
 def test_ddl_of_others_is_left_alone(ready: Database) -> None:
     """Tables of the site that have nothing to do with killmails; a role without any right on the cache."""
     ready.execute("drop role if exists migrator; create role migrator login; grant create on schema public to migrator")

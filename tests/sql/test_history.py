@@ -481,3 +481,22 @@ def test_published(ready: Database) -> None:
     fill(ready)
     ready.execute("select entity_stats.recount_month(now()::date - 30)")
     assert_history(ready)
+
+
+def test_dropped_beside_a_reader(ready: Database) -> None:
+    """A reader has read one table and reads another: whoever empties them holds one at a time."""
+    fill(ready)
+    with ready.connect(autocommit=False) as reader, ready.connect() as session, ThreadPoolExecutor() as pool:
+        reader.execute("select from entity_stats.day").fetchall()
+        dropping = pool.submit(session.execute, "call entity_stats.drop_history()")
+        until(
+            ready,
+            "select wait_event = 'PgSleep' or cardinality(pg_blocking_pids(pid)) > 0 from pg_stat_activity where pid = %s",
+            [session.info.backend_pid],
+        )
+        reader.execute("set local lock_timeout = '2s'")
+        reader.execute("select from entity_stats.late").fetchall()
+        reader.execute("commit")
+        dropping.result()
+    assert ready.value("select count(*) from entity_stats.month") == 0
+    assert ready.value("select count(*) from entity_stats.day") == 0

@@ -319,6 +319,12 @@ class Writer(Actor):
             return "a row that another one moved"
         if state == "40001" and step == "transaction" and self.level == "serializable":
             return "isolation: nobody else touches its killmails, but pages are locked"
+        if (
+            state == "40001"
+            and self.level != "read committed"
+            and re.match(r'SQL statement "DELETE FROM (ONLY )?"public"\."killmails"', error.diag.context or "")
+        ):
+            return "isolation: a cascade reaches killmails that another one has changed"
         if state == "42P01" and step == "leaf load" and re.match(r'relation "public\.killmails_\d{4}_\d\d" ', message):
             return "the partition was gone"
         if state == "23505" and (error.diag.table_name or "").startswith("killmails"):
