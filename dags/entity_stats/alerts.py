@@ -83,10 +83,19 @@ class Recovery(BaseNotifier):
         """Tell what this task has shown to be well."""
         shown = {DATABASE, task_name(context), *getattr(context["task"], "claims", ())}
         for name in sorted(set(Variable.keys(TOLD)) & {TOLD + name for name in shown}):
-            told = json.loads(Variable.get(name))
+            known = Variable.get(name, default=None)
+            if known is None:
+                continue
+            # Forgotten before it is told: other tasks of the run have shown the same at this moment.
+            Variable.delete(name)
+            told = json.loads(known)
             text = f"It works again. The alert was sent at {told['at'][:16].replace('T', ' ')} UTC.\n\n{where(context)}"
-            if send(f"Solved: {told['title']}", text, "success"):
-                Variable.delete(name)
+            sent = False
+            try:
+                sent = send(f"Solved: {told['title']}", text, "success")
+            finally:
+                if not sent:
+                    Variable.set(name, known)
 
 
 class Question(BaseNotifier):
