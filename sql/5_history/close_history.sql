@@ -167,7 +167,7 @@ begin
 
     update entity_stats.state as s
     set "historyTo" = entity_stats.midnight(to_day)
-    where moves and (s."historyTo" is null or s."historyTo" < entity_stats.midnight(to_day));
+    where moves;
 end
 $$;
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.dags.receivers import Inbox, webhook
 from tests.database import ROOT, Database
 
 if TYPE_CHECKING:
@@ -150,3 +152,14 @@ def airflow(
         session.query(Variable).delete()
     monkeypatch.setenv("AIRFLOW_CONN_ENTITY_STATS_DB", site.uri)
     return Airflow(site, caplog, capsys)
+
+
+@pytest.fixture
+def inbox(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+    """A webhook that the connection of the alerts names."""
+    from entity_stats.alerts import CONNECTION
+
+    with webhook() as inbox:
+        connection = {"conn_type": "apprise", "extra": {"config": {"path": inbox.url, "tag": "alerts"}}}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", json.dumps(connection))
+        yield inbox

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,15 +22,6 @@ from tests.database import ROOT
 FOLD = "entity_stats_fold_pending"
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
-
-
-@pytest.fixture
-def inbox(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
-    """A webhook that the connection names."""
-    with webhook() as inbox:
-        connection = {"conn_type": "apprise", "extra": {"config": {"path": inbox.url, "tag": "alerts"}}}
-        monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", json.dumps(connection))
-        yield inbox
 
 
 def test_a_database_that_is_down_is_told_once(airflow: Airflow, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:

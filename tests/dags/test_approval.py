@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +11,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from fastapi.testclient import TestClient
 
-from entity_stats.alerts import CONNECTION
 from entity_stats.approval import ApproveRebuild
 from tests.dags.conftest import Airflow
-from tests.dags.receivers import PATIENCE, Inbox, webhook
+from tests.dags.receivers import PATIENCE, Inbox
 from tests.dags.test_daily_cleanup import CORRUPTION
 
 BACKFILL, CLEANUP = "entity_stats_backfill", "entity_stats_daily_cleanup"
@@ -32,15 +30,6 @@ def api(airflow_home: object) -> Iterator[TestClient]:
         client = TestClient(create_app(apps="core"))
         client.headers["Authorization"] = f"Bearer {client.get('/auth/token').json()['access_token']}"
         yield client
-
-
-@pytest.fixture
-def inbox(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
-    """What alerts go to."""
-    with webhook() as inbox:
-        connection = {"conn_type": "apprise", "extra": {"config": {"path": inbox.url, "tag": "alerts"}}}
-        monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", json.dumps(connection))
-        yield inbox
 
 
 @contextmanager
