@@ -39,7 +39,7 @@ begin
 
             if clock_timestamp() > deadline then
                 raise exception '% was in use for 10 minutes: the earlier cache''s trigger could not be dropped', old_trigger.node
-                    using errcode = 'lock_not_available', hint = 'Find the long transaction in pg_stat_activity, then run this again.';
+                    using errcode = 'lock_not_available', hint = 'Find the long transaction (select pid, query from pg_stat_activity order by xact_start), then run this again.';
             end if;
             perform pg_sleep(0.2 + random() * 0.6);
         end loop;

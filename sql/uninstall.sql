@@ -10,6 +10,9 @@ begin
     if to_regclass('entity_stats.state') is null then
         raise notice 'The entity stats cache is not deployed in database %', current_database();
         return; -- what bears our names here is the site's
+    elsif to_regprocedure('entity_stats.deployed_relations()') is null then
+        raise exception 'an earlier version of the cache is deployed'
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Run psql -v ON_ERROR_STOP=1 -f sql/deploy.sql of this version, then uninstall.sql again.';
     end if;
 
     for guard in
@@ -38,7 +41,7 @@ begin
 
             if clock_timestamp() > deadline then
                 raise exception '% was in use for 10 minutes: its triggers could not be dropped', guard.node
-                    using errcode = 'lock_not_available', hint = 'Find the long transaction in pg_stat_activity, then run this again.';
+                    using errcode = 'lock_not_available', hint = 'Find the long transaction (select pid, query from pg_stat_activity order by xact_start), then run this again.';
             end if;
             perform pg_sleep(0.2 + random() * 0.6);
         end loop;
@@ -64,7 +67,7 @@ declare
 begin
     perform pg_advisory_xact_lock(hashtext('entity_stats.deploy'));
 
-    if to_regprocedure('entity_stats.deployed_functions()') is null then
+    if to_regprocedure('entity_stats.deployed_relations()') is null then
         return;
     end if;
 
@@ -85,15 +88,7 @@ begin
             c.oid,
             format('drop %s %s', case c.relkind when 'v' then 'view' when 'c' then 'type' else 'table' end, c.oid::regclass) as command
         from pg_catalog.pg_class as c
-        where
-            c.relkind in ('r', 'p', 'v', 'c')
-            and (
-                c.relnamespace = 'entity_stats'::regnamespace
-                or (
-                    c.relnamespace = 'public'::regnamespace
-                    and c.relname in ('entity_stats_cache', 'character_stats', 'corporation_stats', 'alliance_stats', 'entity_months', 'entity_days')
-                )
-            )
+        where c.oid in (select o.object from entity_stats.deployed_relations() as o (object))
     ) as d;
 
     loop
@@ -117,7 +112,7 @@ begin
                 if left_over = todo then
                     raise exception 'objects that do not belong to the cache depend on it'
                         using errcode = 'dependent_objects_still_exist', detail = obstacle,
-                            hint = 'Drop them first, then run uninstall.sql again.';
+                            hint = 'Drop them first, then run it again: psql -v ON_ERROR_STOP=1 -f sql/uninstall.sql';
                 end if;
                 todo := left_over;
             end loop;
@@ -127,7 +122,7 @@ begin
             when lock_not_available then
                 if clock_timestamp() > deadline then
                     raise exception 'the tables of the cache were in use for 10 minutes'
-                        using errcode = 'lock_not_available', hint = 'Find the long transaction in pg_stat_activity, then run this again.';
+                        using errcode = 'lock_not_available', hint = 'Find the long transaction (select pid, query from pg_stat_activity order by xact_start), then run this again.';
                 end if;
         end;
         perform pg_sleep(0.2 + random() * 0.6);
