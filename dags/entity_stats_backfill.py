@@ -15,15 +15,14 @@ answers from the views until the cache is ready. If it is ready and `rebuild` is
 Temporary trouble (a lost connection, a deadlock, a restart) has been retried already. The log ends with the server's
 message and hint. Fix the cause, then clear the failed task or trigger the DAG again: both resume.
 
-* **deploy**: the message names the obstacle (no `killmails`, a missing column, objects that are not ours, a long
-  transaction that holds `killmails`). Nothing has been changed, unless the message mentions `guard_killmails`: then
-  only some triggers are missing, and deploying again creates them.
+* **deploy**: the message names the obstacle (no `killmails`, a missing column, objects not ours). Nothing was changed.
+* **guard**: a transaction holds a partition: `select * from pg_stat_activity order by xact_start`. Clear the task then.
 * **approve_rebuild**: nobody has answered within 12 hours; trigger the DAG again.
-* **begin**: a session holds `entity_stats.gate`: look for it in `pg_locks`.
+* **begin**: a session holds the gate: `select * from pg_locks where relation = 'entity_stats.gate'::regclass`.
 * **phase_...**: `the backfill cannot go on` means TRUNCATE, ATTACH, DETACH or a restore on another server: trigger the
   DAG again, and it starts from scratch. Disk full: a rebuild keeps its totals in `entity_stats.staged`, and a first
   build of more than about ten million killmails needs temporary files.
-* **finish**: a phase is not done: clear the phase that failed. Facts stay in the ledger meanwhile, nothing is lost.
+* **finish**: a phase is not done: clear the phase that failed. Meanwhile facts stay in the ledger; nothing is lost.
 * **fill_history**: the cache is ready and serves. Clear the task: it resumes at the month where it stopped.
 * **verify**: the rows in the log offend the claim; the task's documentation says what it means and what to do.
 * **full**: the same, for every cell.
@@ -34,7 +33,7 @@ from datetime import timedelta
 from airflow.sdk import Param, TaskGroup, chain
 
 from entity_stats.approval import ApproveRebuild
-from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS, ENTITY_TYPES
+from entity_stats.defaults import AS_OF, AS_OF_PARAMETERS, DAG_ARGUMENTS, ENTITY_TYPES, as_of_param
 from entity_stats.operators import NOT_READY, DeployOperator, SqlOperator
 from entity_stats.parts import TestableDAG, check_group, deadline, full_verify_wanted, start_run, summary, verdict
 
@@ -59,7 +58,7 @@ with TestableDAG(
     doc_md=__doc__,
     schedule=None,
     params={
-        "as_of": AS_OF_PARAM,
+        "as_of": as_of_param(),
         "rebuild": Param(
             False, type="boolean", title="Rebuild", description="Build a ready cache again, while it serves."
         ),
@@ -72,12 +71,13 @@ with TestableDAG(
         ),
     },
     deadline=deadline(
-        "entity_stats_backfill", DEADLINE, "Readers have the views until it is done, or the cache as it was."
+        "entity_stats_backfill", DEADLINE, "Until it is done, readers have the views, or the cache as it was."
     ),
     max_active_tasks=3,
     **DAG_ARGUMENTS,
 ):
     deploy = DeployOperator(task_id="deploy")
+    guard = SqlOperator(task_id="guard", sql="call entity_stats.look_at_source(adopt => true)")
     approve = ApproveRebuild(task_id="approve_rebuild")
     begin = SqlOperator(
         task_id="begin",
@@ -113,7 +113,7 @@ with TestableDAG(
         | {"Finishing...": ["finish"], "Filling the history...": ["fill_history"]},
     )
 
-    chain(deploy, approve, begin, start, *phases, finish)
+    chain(deploy, guard, approve, begin, start, *phases, finish)
     finish >> history >> [verify, warnings, full_wanted]
     full_wanted >> full
     [finish, history, verify, full] >> published

@@ -4,7 +4,7 @@ Killmails that have become older than 14, 30 or 90 days leave that window, in sm
 history's days are closed; missed nights are caught up. New partitions get their triggers, pending facts are folded,
 leaderboards get new lists, all entities are ranked. Then every claim is checked. What a check finds wrong is repaired,
 within a limit, and **the run still fails**: somebody should know. While the cache is not ready, the run ends skipped
-at `gate`, without an alert. You may run it by hand at any time; after an interruption it resumes.
+at `ready`, without an alert. You may run it by hand at any time; after an interruption it resumes.
 
 | param | meaning |
 |---|---|
@@ -16,12 +16,13 @@ The Airflow variable `entity_stats_repair_most` sets how many entities a run may
 ### When a task fails
 Temporary trouble has been retried already. Clear the failed task, or leave it to the next night.
 
-* **gate**: the database does not answer, or the connection `entity_stats_db` is wrong.
-* **guard**: a long transaction holds a new partition: end it (`pg_stat_activity`), then clear the task. Until then,
-  rows that are loaded directly into that partition are not counted; a recalculation adds them.
+* **ready**: the database does not answer, or the connection `entity_stats_db` is wrong.
+* **guard**: a long transaction holds a new partition: `select * from pg_stat_activity order by xact_start` shows it.
+  End it with `select pg_terminate_backend(pid)`, then clear the task. Until then, rows that are loaded directly into
+  that partition are not counted; a recalculation adds them.
 * **fold**: facts stay pending, nothing is lost. See the server's message, then `call entity_stats.fold_pending()`.
 * **age**: the windows stay as they were; the next run continues from there. If the message names the gate, a session
-  holds `entity_stats.gate`: look for it in `pg_locks`.
+  holds it: `select * from pg_locks where relation = 'entity_stats.gate'::regclass`.
 * **close_history**: days stay open, reads count them from killmails, the next night catches up. See the message.
 * **mark_leaders**: the leaderboards keep their present lists and stay exact. See the server's message.
 * **rank_entities**: ranks stay those of the last cleanup. See the server's message.
@@ -29,7 +30,7 @@ Temporary trouble has been retried already. Clear the failed task, or leave it t
 * **approve_repair**: nobody has answered within 12 hours; clear the task to be asked again.
 * **repair**: see the server's message; `select entity_stats.recalculate(id, type)` repairs a single entity.
 * **recheck**: more is wrong than a run may repair, or recalculation does not help: the log shows the rows.
-  `entity_stats_backfill` with `rebuild` builds everything again, while the cache serves.
+  `airflow dags trigger entity_stats_backfill --conf '{"rebuild": true}'` builds all again, while the cache serves.
 * **prune**: records of runs older than 90 days stay; nothing depends on it.
 """
 
@@ -37,8 +38,8 @@ from datetime import timedelta
 
 from airflow.sdk import TaskGroup, TriggerRule, chain
 
-from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS, at
-from entity_stats.operators import NOT_READY, GateOperator, SqlOperator, scalar
+from entity_stats.defaults import AS_OF, AS_OF_PARAMETERS, DAG_ARGUMENTS, as_of_param, at
+from entity_stats.operators import NOT_READY, ReadyOperator, SqlOperator, scalar
 from entity_stats.parts import TestableDAG, check_group, deadline, repair_found, start_run, summary, verdict
 
 #: The narrow windows first, so that they stay within the wider ones at every commit.
@@ -56,11 +57,11 @@ with TestableDAG(
     description="Age the windows, check every claim, repair what is wrong",
     doc_md=__doc__,
     schedule=at("0 2 * * *"),
-    params={"as_of": AS_OF_PARAM},
+    params={"as_of": as_of_param()},
     deadline=deadline("entity_stats_daily_cleanup", DEADLINE, "The windows may be older than a day."),
     **DAG_ARGUMENTS,
 ):
-    gate = GateOperator(task_id="gate")
+    ready = ReadyOperator(task_id="ready")
     start = start_run("cleanup")
     guard = SqlOperator(task_id="guard", sql="call entity_stats.look_at_source()")
     fold = SqlOperator(task_id="fold", sql="call entity_stats.fold_pending()")
@@ -86,7 +87,7 @@ with TestableDAG(
     checked = [
         check_group(severity, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS) for severity in ("fail", "warn")
     ]
-    recheck = repair_found(checked[:1], gate, ["fail"])
+    recheck = repair_found(checked[:1], ready, ["fail"])
     published = verdict()
     prune = SqlOperator(task_id="prune", sql="select entity_stats.prune_runs()", handler=scalar)
     closing = summary(
@@ -103,7 +104,7 @@ with TestableDAG(
         },
     )
 
-    chain(gate, start, guard, fold, age, leaders, ranks)
+    chain(ready, start, guard, fold, age, leaders, ranks)
     fold >> close
     [fold, age, close] >> checked[0]
     [fold, age, close] >> checked[1]

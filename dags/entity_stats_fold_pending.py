@@ -2,21 +2,24 @@
 
 An ordinary READ COMMITTED commit folds its own facts. Pending are those of bulk loads, of other isolation levels, of
 sessions that ask for it (`set entity_stats.fold = 'deferred'`), and of faults: they are safe in the ledger, and the
-cache lags behind by exactly them. The fold takes 500 killmails per transaction and disturbs neither ingests nor other
-folds. A running backfill takes in everything that is pending; then this DAG does nothing. It also alerts when no
-cleanup has aged the windows, because a cleanup that does not run cannot alert.
+cache lags behind by exactly these facts. The fold takes 500 killmails per transaction and disturbs neither ingests
+nor other folds. A running backfill takes in everything that is pending; then this DAG does nothing. It also alerts
+when no cleanup has aged the windows, because a cleanup that does not run cannot alert.
 
 ### When a task fails
 The next run, in five minutes, tries again. An alert is sent once, and a second one when it works again.
 
 * **look**: compares `killmails` with what the cache was deployed on, guards new partitions, and counts those that came
   with killmails. If it may not create triggers, the connection's role must own `killmails`; if a table was in use for
-  ten minutes, look for its holder in `pg_locks`. `select * from entity_stats.status()` shows what it has found.
+  ten minutes, `select * from pg_locks where relation = 'public.killmails'::regclass` shows its holder (with the name of
+  a partition, if the message names one). `select * from entity_stats.status()` shows what it has found.
 * **fold**: see the server's message and its hint. `select * from entity_stats.status()` says how much is pending. When
-  it does not become less, look for sessions that wait in `pg_stat_activity`, and for the holder of
-  `entity_stats.gate` in `pg_locks`.
-* **night**: no cleanup has aged the windows in the last 26 hours, so that they hold too much. Find out why
-  `entity_stats_daily_cleanup` does not run or finish (paused? failed?), then run it: it catches up on missed nights.
+  that does not decrease, see who holds the gate:
+  `select * from pg_locks where relation = 'entity_stats.gate'::regclass`.
+* **night**: no cleanup has aged the windows in the last 26 hours, so they hold killmails that are too old. Find out
+  why `entity_stats_daily_cleanup` does not run or finish; if it is paused:
+  `airflow dags unpause entity_stats_daily_cleanup`. Then `airflow dags trigger entity_stats_daily_cleanup`: it catches
+  up on missed nights.
 """
 
 from datetime import timedelta

@@ -1,8 +1,8 @@
 """Recounts entities from killmails, exactly, while killmails arrive.
 
 For changes that the triggers did not see: a partition restored, attached or dropped with its rows, or a manual edit
-of the cache. Right figures are not touched. Every cell that was changed is in the log and in
-`entity_stats.correction`. When a great deal is wrong, `entity_stats_backfill` with `rebuild` is faster.
+of the cache. Figures that are right are not touched. Every cell that was changed is in the log and in
+`entity_stats.correction`. When much is wrong, `entity_stats_backfill` with `rebuild` is faster.
 
 | param | meaning |
 |---|---|
@@ -12,19 +12,20 @@ of the cache. Right figures are not touched. Every cell that was changed is in t
 | `of_run` | repair what the checks of this run (its number in `entity_stats.run`) have listed, and check again |
 
 ### When a task fails
-* **gate**: the database does not answer, or the connection `entity_stats_db` is wrong.
+* **ready**: the database does not answer, or the connection `entity_stats_db` is wrong.
 * **listed_or_active**: the params contradict each other: the message says which.
 * **listed**: see the server's message. What was recounted so far is committed: clear the task, or trigger a new run.
 * **active**: the same.
 * **approve_repair**: nobody has answered within 12 hours; clear the task to be asked again.
 * **repair**: see the server's message; `select entity_stats.recalculate(id, type)` repairs a single entity.
 * **recheck**: more is wrong than a run may repair, or recalculation does not help: the log shows the rows.
+  `airflow dags trigger entity_stats_backfill --conf '{"rebuild": true}'` builds all again, while the cache serves.
 """
 
 from airflow.sdk import DAG, Param
 
-from entity_stats.defaults import AS_OF, AS_OF_PARAM, AS_OF_PARAMETERS, DAG_ARGUMENTS, ENTITY_TYPES
-from entity_stats.operators import GateOperator, SqlOperator, corrections
+from entity_stats.defaults import AS_OF, AS_OF_PARAMETERS, DAG_ARGUMENTS, ENTITY_TYPES, as_of_param
+from entity_stats.operators import ReadyOperator, SqlOperator, corrections
 from entity_stats.parts import batches_of_ids, listed_or_active, repair, start_run, summary
 
 with DAG(
@@ -66,12 +67,12 @@ with DAG(
             title="Repair what a run has found",
             description="Number of the run whose checks list the entities; the claims that failed are checked again.",
         ),
-        "as_of": AS_OF_PARAM,
+        "as_of": as_of_param(),
     },
     max_active_tasks=3,
     **DAG_ARGUMENTS,
 ):
-    gate = GateOperator(task_id="gate")
+    ready = ReadyOperator(task_id="ready")
     start = start_run("recalculation")
     choice = listed_or_active()
     batches = batches_of_ids()
@@ -94,5 +95,5 @@ with DAG(
         | {"Repairing...": ["repair"]},
     )
 
-    gate >> start >> choice >> [batches, active, approving]
+    ready >> start >> choice >> [batches, active, approving]
     [listed, active, recheck] >> closing

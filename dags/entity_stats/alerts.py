@@ -1,10 +1,10 @@
-"""Alerts: one message through one Airflow connection when something has failed for good, one when it is well again.
+"""Alerts: one message through one Airflow connection when something has failed for good, one when it works again.
 
 The connection `entity_stats_alerts` names any services that Apprise knows (Discord, Slack, mail, a webhook and many
-more); without it, messages are lines in the task's log. What has been told and is not well yet is an Airflow variable
-`entity_stats_alert.*` each (a task whose process has died alerts from the DAG processor, which reaches variables, but
-no state store): it keeps a claim from being told twice in a run, and anything else from being told again
-within `REMIND_AFTER`. Deleting the variable makes the next failure tell again.
+more); without it, messages are lines in the task's log. Each alert that was sent and is not solved yet is an Airflow
+variable `entity_stats_alert.*` (a task whose process has died alerts from the DAG processor, which reaches variables,
+but no state store): it keeps a claim from alerting twice in a run, and anything else from alerting again within
+`REMIND_AFTER`. Delete the variable, and the next failure alerts again.
 
     python -m entity_stats.alerts    sends a message, to try the connection in AIRFLOW_CONN_ENTITY_STATS_ALERTS
 """
@@ -28,13 +28,13 @@ from entity_stats.errors import ClaimsBroken, DatabaseUnreachable, Offence, Para
 #: Airflow connection of type apprise.
 CONNECTION = "entity_stats_alerts"
 
-#: Beginning of the names of the variables that say what has been told.
+#: Beginning of the names of the variables that say which alerts have been sent.
 TOLD = "entity_stats_alert."
 
 #: The incident that all tasks have in common.
 DATABASE = "database"
 
-#: What goes on failing is told again after so long: daily runs, but not the five-minute ones, tell each time.
+#: What keeps failing alerts again after this long: daily runs each time, five-minute runs not.
 REMIND_AFTER = timedelta(hours=20)
 
 #: Characters of a message: Discord takes 2,000, title included. Text, and rows as a table, are cut to fit.
@@ -45,13 +45,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Incident:
-    """Something to tell.
+    """Something to alert about.
 
     Attributes:
         name: What it is about: the same thing has the same name in every run.
         title: One line.
         body: Markdown: what it means, what was seen, what to do.
-        every_run: It is told once in each run.
+        every_run: It alerts once in each run.
     """
 
     name: str
@@ -61,10 +61,10 @@ class Incident:
 
 
 class Alert(BaseNotifier):
-    """Tells that a task has failed for good."""
+    """Says that a task has failed for good."""
 
     def notify(self, context: Any) -> None:
-        """Tell, unless it has been told."""
+        """Send an alert, unless one has been sent."""
         run_id = context["dag_run"].run_id
         for incident in incidents(context):
             known = Variable.get(TOLD + incident.name, default=None)
@@ -77,16 +77,16 @@ class Alert(BaseNotifier):
 
 
 class Recovery(BaseNotifier):
-    """Tells that what had been told is well again."""
+    """Says that what an alert was about works again."""
 
     def notify(self, context: Any) -> None:
-        """Tell what this task has shown to be well."""
+        """Send what this task has shown to work."""
         shown = {DATABASE, task_name(context), *getattr(context["task"], "claims", ())}
         for name in sorted(set(Variable.keys(TOLD)) & {TOLD + name for name in shown}):
             known = Variable.get(name, default=None)
             if known is None:
                 continue
-            # Forgotten before it is told: other tasks of the run have shown the same at this moment.
+            # Forgotten before it is sent: other tasks of the run may be showing the same at this moment.
             Variable.delete(name)
             told = json.loads(known)
             text = f"It works again. The alert was sent at {told['at'][:16].replace('T', ' ')} UTC.\n\n{where(context)}"
@@ -99,10 +99,10 @@ class Recovery(BaseNotifier):
 
 
 class Question(BaseNotifier):
-    """Tells that a run waits for a person's approval."""
+    """Says that a run waits for a person's approval."""
 
     def notify(self, context: Any) -> None:
-        """Tell where to answer. A message that no service takes does not end the run: the question is in the UI."""
+        """Say where to answer. A message that no service takes does not end the run: the question is in the UI."""
         ti, asking = context["ti"], context["task"]
         link = f"{ti.log_url.partition('?')[0]}/required_actions"
         try:
@@ -112,7 +112,7 @@ class Question(BaseNotifier):
 
 
 def late(context: Any, title: str, text: str) -> None:
-    """Tells that a run has not finished in time (the callback of a deadline, which outlives a run that has failed).
+    """Says that a run has not finished in time (the callback of a deadline, which outlives a run that has failed).
 
     Args:
         context: `dag_run` and `deadline`, as dictionaries.
@@ -161,7 +161,7 @@ def send(title: str, body: str, kind: str) -> bool:
 
 
 def incidents(context: Any) -> Iterator[Incident]:
-    """What there is to tell about a task that has failed."""
+    """What to alert about when a task has failed."""
     error = context.get("exception")
     if isinstance(error, ClaimsBroken):
         for offence in error.offences:
@@ -172,7 +172,7 @@ def incidents(context: Any) -> Iterator[Incident]:
     if isinstance(error, DatabaseUnreachable):
         text += (
             "\nThe killboard's database does not answer. What to do: check that it is running, and that the Airflow "
-            "connection entity_stats_db is right. The DAGs continue by themselves; nothing is lost meanwhile."
+            "connection entity_stats_db is right. The DAGs try again by themselves; nothing is lost meanwhile."
         )
         yield Incident(DATABASE, "PostgreSQL does not answer", text)
         return
@@ -189,7 +189,7 @@ def rows(offence: Offence) -> str:
     """What a claim means, what to do, and as many of the offending rows as a message takes."""
     sample = [{name: _cut(str(value), LONGEST_CELL) for name, value in row.items()} for row in offence.sample]
     grids = (table(sample[:shown]) for shown in (20, 10, 5, 3, 1))
-    # A row that is wider than a message is told downwards.
+    # A row that is wider than a message is written downwards, a line per column.
     tall = "\n".join(f"{name}: {value}" for name, value in sample[0].items())
     grid = next((grid for grid in grids if len(grid) <= LONGEST_TABLE), tall)
     return f"{_cut(offence.check.text, LONGEST_TEXT)}\n\n{offence.rows}, for example:\n{code(grid)}"

@@ -20,7 +20,7 @@ VARIABLE = "entity_stats_approval"
 SUBJECTS = ("rebuild", "repair")
 
 #: How long a run waits for an answer: less than a day, so that the next night's cleanup is not held up.
-PATIENCE = timedelta(hours=12)
+TIMEOUT = timedelta(hours=12)
 
 #: The limit of a repair that has been approved.
 WITHOUT_LIMIT = 2**31 - 1
@@ -30,7 +30,7 @@ class ApproveOperator(ApprovalOperator):
     """Asks a person whether the run may go on; what follows is skipped if not.
 
     Subclasses say what about. The question is in the UI (*Required actions*) and goes where alerts go. Nobody's answer
-    within PATIENCE fails the task.
+    within TIMEOUT fails the task.
     """
 
     about = ""
@@ -38,7 +38,7 @@ class ApproveOperator(ApprovalOperator):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             subject=f"May this run {self.about}?",
-            response_timeout=PATIENCE,
+            response_timeout=TIMEOUT,
             notifiers=[Question()],
             retries=0,
             **kwargs,

@@ -30,7 +30,7 @@ class CheckOperator(SqlOperator):
     template_fields: Sequence[str] = ("run",)
 
     def __init__(self, *, check: Check, run: str, **kwargs: Any) -> None:
-        super().__init__(task_id=check.claim, doc_md=f"{check.text}\n\n```sql\n{check.query}\n```", **kwargs)
+        super().__init__(task_id=check.claim, doc_md=f"{check.text}\n\n```sql\n{check.view}\n```", **kwargs)
         self.check = check
         self.run = run
         self.claims = [check.claim]
@@ -88,8 +88,7 @@ class RecheckOperator(SqlOperator):
 def run_check(hook: KillboardHook, check: Check, run: str) -> Offence | None:
     """Run a check, which keeps its result; None when the claim holds."""
     [result] = hook.rows(
-        "select * from entity_stats.run_check(%(run)s, %(claim)s, %(severity)s, %(query)s)",
-        {"run": int(run), "claim": check.claim, "severity": check.severity, "query": check.query},
+        "select * from entity_stats.run_check(%(run)s, %(claim)s)", {"run": int(run), "claim": check.claim}
     )
     if not result["offending"]:
         return None

@@ -46,15 +46,19 @@ DAG_ARGUMENTS: dict[str, Any] = {
     },
 }
 
-AS_OF_PARAM = Param(
-    None,
-    type=["null", "string"],
-    format="date-time",
-    pattern=r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d(:?\d\d)?)?$",
-    title="As of",
-    description="Time in UTC from which the 14, 30 and 90 days count back; in JSON, e.g. 2025-11-24T02:00:00Z. "
-    "Default: the run's logical date, else now. A time in the future is refused.",
-)
+
+def as_of_param() -> Param:
+    """The param `as_of`, another for each DAG: a run that is tested in this process writes its value into it."""
+    return Param(
+        None,
+        type=["null", "string"],
+        format="date-time",
+        pattern=r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d(:?\d\d)?)?$",
+        title="As of",
+        description="Time in UTC from which the 14, 30 and 90 days count back; in JSON, e.g. 2025-11-24T02:00:00Z. "
+        "Default: the run's logical date, else now. A time in the future is refused.",
+    )
+
 
 #: SQL argument for `as_of`, with AS_OF_PARAMETERS. A run's date that is ahead of the server's clock by skew is now.
 AS_OF = "coalesce(nullif(%(as_of)s, '')::timestamptz, least(%(run_date)s::timestamptz, now()))"

@@ -1,4 +1,4 @@
-"""What ends a task failed, with what an alert has to know about it."""
+"""The errors that fail a task, with what an alert has to say about them."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class ClaimsBroken(AirflowFailException):
 
 
 class DatabaseUnreachable(AirflowException):
-    """PostgreSQL does not answer, or has ended the session; another try may do."""
+    """PostgreSQL does not answer, or has ended the session; another try may succeed."""
 
 
 class ParamsRefused(AirflowFailException):
-    """The run was triggered with params that cannot be meant; nothing has been done."""
+    """The run was triggered with params that make no sense; nothing has been done."""

@@ -1,4 +1,4 @@
-"""Operators: one SQL call, the deployment, the gate."""
+"""Operators: one SQL call, the deployment, the look at whether the cache is ready."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from entity_stats.defaults import CONNECTION
 from entity_stats.errors import DatabaseUnreachable, ParamsRefused, record, table
 from entity_stats.hook import KillboardHook, dictionaries
-from entity_stats.sql import deploy_statements
+from entity_stats.sql import deployment
 
 #: How far ahead of this machine's clock an `as_of` may lie; the database judges by its own.
 CLOCK_SKEW = timedelta(minutes=5)
@@ -30,6 +30,7 @@ NOT_DEPLOYED = "3F000"
 UNREACHABLE = ("08", "57P")
 
 #: Beginnings of SQLSTATEs that a later try may not meet: deadlocks, resources, input and output, locks.
+#: Airflow's ExceptionRetryPolicy goes by classes; here the SQLSTATE decides about the message and about skipping, too.
 PASSING = ("40", "53", "58", "55P03")
 
 
@@ -160,15 +161,15 @@ class SqlOperator(KillboardOperator, SQLExecuteQueryOperator):
 
 
 class DeployOperator(SqlOperator):
-    """Runs sql/deploy.sql of the checkout that this DAG is in; unchanged, it changes and locks nothing."""
+    """Runs the transaction of this checkout's sql/deploy.sql; unchanged, it changes and locks nothing."""
 
     def execute(self, context: Context) -> None:
-        """Deploy: one transaction, then the statements after it."""
+        """Deploy."""
         with self.session(context) as hook:
-            hook.run(deploy_statements(), autocommit=True)
+            hook.run(deployment(), autocommit=True)
 
 
-class GateOperator(SqlOperator):
+class ReadyOperator(SqlOperator):
     """Ends skipped, and with it what follows, unless the cache is ready."""
 
     def __init__(self, **kwargs: Any) -> None:

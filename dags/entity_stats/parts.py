@@ -17,7 +17,7 @@ from entity_stats.approval import WITHOUT_LIMIT, ApproveRepair
 from entity_stats.checks import CheckOperator, RecheckOperator
 from entity_stats.defaults import AS_OF, AS_OF_PARAMETERS, ASSET, REPAIR_MOST
 from entity_stats.errors import ParamsRefused
-from entity_stats.operators import GateOperator, SqlOperator, scalar
+from entity_stats.operators import ReadyOperator, SqlOperator, scalar
 from entity_stats.sql import checks
 from entity_stats.summary import SummaryOperator
 
@@ -28,7 +28,7 @@ BATCH = 200
 
 
 class TestableDAG(DAG):
-    """A DAG with a deadline. Airflow 3.3 cannot test one: at the end it looks for the deadline in vain."""
+    """A DAG with a deadline. Airflow 3.3 cannot test one: at the end it does not find the deadline."""
 
     def test(self, *args: Any, **kwargs: Any) -> Any:
         """Run once, in this process (`airflow dags test`), where deadlines do not count."""
@@ -45,14 +45,20 @@ def span(duration: timedelta) -> str:
 
 
 def deadline(dag_id: str, interval: timedelta, text: str) -> DeadlineAlert:
-    """Tells when a run has not finished in time.
+    """Alerts when a run has not finished in time, whether it works, hangs or waits for approval.
+
+    Airflow 3.3 shows the callback neither the run's tasks nor variables, so the text covers both cases.
 
     Args:
         dag_id: Whose run.
         interval: Counted from when the run was queued.
         text: What it means.
     """
-    advice = "What to do: see in the grid which task is running, and in pg_stat_activity what it waits for."
+    advice = (
+        "What to do: see in the grid which task is not done. If it awaits input, it waits for approval, and you answer "
+        "under Required Actions. If it is running, see what it waits for: `select pid, application_name, "
+        "wait_event, pg_blocking_pids(pid), query from pg_stat_activity where application_name like 'entity_stats%'`"
+    )
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=interval,
@@ -86,8 +92,7 @@ def start_run(operation: str) -> SqlOperator:
     """The task that opens this run in entity_stats.run and returns its number; the summary closes it."""
     return SqlOperator(
         task_id="start_run",
-        sql=f"select entity_stats.start_run(%(operation)s, {AS_OF}, "
-        "jsonb_build_object('run', %(run)s::text, 'asOf', nullif(%(as_of)s, '')))",
+        sql=f"select entity_stats.start_run(%(operation)s, {AS_OF}, %(as_of)s <> '', %(run)s)",
         parameters={"operation": operation, "run": "{{ run_id }}", **AS_OF_PARAMETERS},
         handler=scalar,
     )
@@ -131,16 +136,16 @@ def repair(severities: Sequence[str], run: str = RUN, **kwargs: Any) -> tuple[Ap
     return approving, recheck
 
 
-def repair_found(checked: Sequence[TaskGroup], gate: GateOperator, severities: Sequence[str]) -> RecheckOperator:
+def repair_found(checked: Sequence[TaskGroup], ready: ReadyOperator, severities: Sequence[str]) -> RecheckOperator:
     """The tasks that repair what checks of this run have found; returns the last of them.
 
     Args:
         checked: The groups of checks.
-        gate: What has let this run pass: unless it has, there is nothing to repair, whatever became of the checks.
+        ready: What has let this run pass: unless it has, there is nothing to repair, whatever became of the checks.
         severities: Of the checks in these groups.
     """
     approving, recheck = repair(severities, trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
-    [gate, *checked] >> approving
+    [ready, *checked] >> approving
     return recheck
 
 
@@ -172,7 +177,7 @@ def check_group(severity: str, **kwargs: Any) -> TaskGroup:
     """A group with one task for each check of a severity.
 
     Args:
-        severity: fail, warn or full: the folder in sql/7_checks/.
+        severity: fail, warn or full.
         kwargs: More arguments of the tasks.
     """
     group_id, doc = CHECK_GROUPS[severity]

@@ -2,87 +2,69 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
-CHECKS = SQL / "7_checks"
+CHECKS = SQL / "11_checks"
+
+#: How the comment on a claim's view begins; entity_stats.claims() reads the same from the catalog.
+MEANING = re.compile(
+    r"^comment on view entity_stats\.(\w+) is\n'(fail|warn|full): (.*)';\s*\Z", re.MULTILINE | re.DOTALL
+)
 
 
-def deploy_statements(script: Path = SQL / "deploy.sql") -> list[str]:
-    r"""Split the deployment script into what the server gets as one query each.
-
-    Everything from `begin;` to `commit;` is one query, with the files of the `\ir` lines in their places; each
-    statement outside, on a line of its own, is another, for procedures that commit. What psql alone says to people
-    (`\set`, and from `\if` to `\endif`) is left out.
+def deployment(script: Path = SQL / "deploy.sql") -> str:
+    r"""The deployment as one query: the transaction of the script, with the files of its `\ir` lines in their places.
 
     Args:
         script: What psql would run with -f.
 
     Raises:
-        ValueError: A line that only psql understands, or a transaction that is not committed.
+        ValueError: There is no transaction, or it has a line that only psql understands.
     """
-    statements: list[str] = []
-    transaction: list[str] | None = None
-    for_psql = False
-    for line in script.read_text(encoding="utf-8").splitlines():
-        words = line.split()
-        match words:
-            case [] | ["--", *_]:
-                continue
-            case ["\\if" | "\\endif" as word, *_] if transaction is None:
-                for_psql = word == "\\if"
-            case ["\\set", *_] if transaction is None:
-                continue
-            case _ if for_psql:
-                continue
-            case ["\\ir", path] if transaction is not None:
-                transaction.append((script.parent / path).read_text(encoding="utf-8"))
-            case ["begin;"] if transaction is None:
-                transaction = [line]
-            case [first, *_] if first.startswith("\\"):
-                raise ValueError(f"{script.name}: the deploy task does not know psql's {first}: {line}")
-            case ["commit;"] if transaction is not None:
-                statements.append("\n".join([*transaction, line]))
-                transaction = None
-            case _ if transaction is not None:
-                transaction.append(line)
-            case _ if line.endswith(";"):
-                statements.append(line)
-            case _:
-                raise ValueError(f"{script.name}: a statement outside the transaction takes one line: {line}")
-    if transaction is not None:
-        raise ValueError(f"{script.name}: no commit; after begin;")
-    return statements
+    found = re.search(r"^begin;$.*?^commit;$", script.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    if not found:
+        raise ValueError(f"{script.name}: no transaction from begin; to commit;")
+    if alien := re.search(r"^\\(?!ir ).*$", found[0], re.MULTILINE):
+        raise ValueError(f"{script.name}: only psql understands {alien[0]}")
+    return re.sub(
+        r"^\\ir (.+)$", lambda line: (script.parent / line[1]).read_text(encoding="utf-8"), found[0], flags=re.MULTILINE
+    )
 
 
 @dataclass(frozen=True)
 class Check:
-    """A claim about the cache: a query that returns the rows that offend it.
+    """A claim about the cache: a view of the rows that offend it.
 
     Attributes:
-        claim: The file's name without .sql.
-        severity: The file's folder: fail, warn or full (fails, and is run by full verification only).
-        text: The comment that opens the file: what the claim means and what to do when it does not hold.
-        query: The query, without comment and semicolon.
+        claim: The view's name, without its schema.
+        severity: fail, warn or full (fails, and is run by full verification only).
+        text: What the claim means and what to do when it does not hold.
+        view: The statement that creates the view.
     """
 
     claim: str
     severity: str
     text: str
-    query: str
+    view: str
 
 
 def read_check(path: Path) -> Check:
-    """Read one file of 7_checks/."""
-    lines = path.read_text(encoding="utf-8").strip().splitlines()
-    comments = 0
-    while comments < len(lines) and lines[comments].startswith("--"):
-        comments += 1
-    text = "\n".join(line.removeprefix("--").strip() for line in lines[:comments])
-    return Check(path.stem, path.parent.name, text, "\n".join(lines[comments:]).strip().removesuffix(";"))
+    """Read one file of 11_checks/: a view, and a comment on it that says what it claims.
+
+    Raises:
+        ValueError: There is no such comment at its end.
+    """
+    source = path.read_text(encoding="utf-8")
+    if not (found := MEANING.search(source)):
+        raise ValueError(f"{path.name} does not end with: comment on view entity_stats.{path.stem} is 'fail: ...'")
+    claim, severity, text = found.groups()
+    return Check(claim, severity, text.replace("''", "'"), source[: found.start()].strip())
 
 
-def checks(severity: str) -> list[Check]:
+def checks(severity: str, folder: Path = CHECKS) -> list[Check]:
     """All checks of a severity, by claim."""
-    return [read_check(path) for path in sorted((CHECKS / severity).glob("*.sql"))]
+    found = map(read_check, sorted(folder.glob("*.sql")))
+    return [check for check in found if check.severity == severity]

@@ -44,13 +44,7 @@ class SummaryOperator(SqlOperator):
 
         with self.session(context) as hook:
             [cache] = hook.rows("select total from public.get_stats_cache_summary()")
-            detail = {
-                "run": ti.run_id,
-                "seconds": round(seconds, 1),
-                "steps": done,
-                "failed": failed,
-            }
-            parameters = {"run": self.run, "outcome": outcome, "detail": json.dumps(detail)}
+            parameters = {"run": self.run, "outcome": outcome, "steps": json.dumps(done), "failed": failed}
             checked = hook.rows(
                 "select severity, claim, offending,"
                 " to_char(1000 * date_part('epoch', duration), 'FM999,999,999,990') || ' ms' as took"
@@ -59,7 +53,7 @@ class SummaryOperator(SqlOperator):
             )
             [status] = hook.rows("select * from entity_stats.status()")
             hook.run(
-                "select entity_stats.finish_run(%(run)s, %(outcome)s, %(detail)s::jsonb)",
+                "select entity_stats.finish_run(%(run)s, %(outcome)s, %(steps)s::jsonb, %(failed)s::text[])",
                 autocommit=True,
                 parameters=parameters,
             )

@@ -180,7 +180,6 @@ def page(
         dag_id=dag_id,
         run_id=run_id,
         foreign=bool(dag_id) and dag_id not in DAGS,
-        meaning=report.meaning,
         thirty_days=timedelta(days=30),
         connection=report.CONNECTION,
     )

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,15 +18,17 @@ CONNECTION = "entity_stats_db"
 #: Seconds to connect, for one query, and for the whole page: what is left then is not read.
 CONNECT_TIMEOUT, STATEMENT_TIMEOUT, PAGE_TIMEOUT = 3, 3, 8
 
-#: Files whose opening comment says what a claim means and what to do.
-CHECKS = Path(__file__).resolve().parents[2] / "sql" / "7_checks"
-
-#: Parts of the page, each the rows of a function that sql/6_reads/ defines.
+#: Parts of the page, each the rows of a function that sql/10_operations/ defines.
 PARTS = {
     "status": "select * from entity_stats.status()",
     "windows": "select * from entity_stats.windows()",
     "progress": "select * from entity_stats.progress()",
-    "claims": "select * from entity_stats.verification()",
+    "claims": """
+        select v.*, c.meaning
+        from entity_stats.verification() as v
+        left join entity_stats.claims() as c on v.claim = c.claim
+        order by v.severity, v.claim
+    """,
     "history": "select * from entity_stats.run_history()",
     "backlog": "select * from entity_stats.backlog()",
     "hours": "select * from entity_stats.killmails_per_hour()",
@@ -294,13 +295,3 @@ def _part(
         elif error.sqlstate == "42501":
             report.problem, report.message = "forbidden", message
         report.errors[part] = message
-
-
-def meaning(claim: str, severity: str) -> str:
-    """What a claim means and what to do when it does not hold: the comment that opens its file, "" if it is gone."""
-    path = CHECKS / severity / f"{claim}.sql"
-    if not path.is_file():
-        return ""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    comment = lines[: next((n for n, line in enumerate(lines) if not line.startswith("--")), len(lines))]
-    return "\n".join(line.removeprefix("--").strip() for line in comment)
