@@ -22,15 +22,13 @@ import psycopg
 from psycopg.rows import dict_row
 from tabulate import tabulate  # type: ignore[import-untyped]
 
-from demo.airflow_server import CLONE
-from demo.live import LiveKillmails
 from demo.world import (
     BACKFILL,
     CLEANUP,
     ERRORS,
     INGEST,
     Arguments,
-    Narrator,
+    Printer,
     Say,
     Source,
     World,
@@ -38,6 +36,8 @@ from demo.world import (
     interruptible,
     temporary_folder,
 )
+from local import CLONE
+from local.live import LiveKillmails
 
 #: Killmails that have to arrive between the begin of the backfill and its end, for the demo to prove anything.
 ENOUGH = 1000
@@ -98,7 +98,7 @@ def demonstrate(
     *,
     writer: str = "postgres",
     enough: int = ENOUGH,
-    meddle: Callable[[], None] | None = None,
+    corrupt: Callable[[], None] | None = None,
 ) -> Outcome:
     """Fill the cache under fire, age it by a day, verify it, read it.
 
@@ -108,7 +108,7 @@ def demonstrate(
         say: is told what happens.
         writer: role of the live sessions.
         enough: killmails that have to arrive while the backfill runs.
-        meddle: called before the verification, for a test that has to see it fail.
+        corrupt: called before the verification, for a test that has to see it fail.
 
     Raises:
         Exception: of the site, or of the database.
@@ -138,8 +138,8 @@ def demonstrate(
         if arrived < enough:
             problems.append(f"only {arrived:,} killmails landed while the backfill ran: at least {enough:,} are needed")
 
-        if meddle:
-            meddle()
+        if corrupt:
+            corrupt()
         outcome = verify(session, arrived, problems, say)
         read(session, say)
     for problem in problems:
@@ -219,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     Source.add_arguments(parser)
     source = Source.of(parser.parse_args(arguments))
-    say = Narrator()
+    say = Printer()
     try:
         source.check()
         clear_away(say)

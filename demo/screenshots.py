@@ -16,8 +16,6 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 from playwright.sync_api import Browser, FrameLocator, Page, expect, sync_playwright
 
-from demo.airflow_server import CLONE
-from demo.live import LiveKillmails
 from demo.world import (
     BACKFILL,
     CLEANUP,
@@ -25,20 +23,22 @@ from demo.world import (
     ERRORS,
     INGEST,
     Arguments,
-    Narrator,
+    Printer,
     Source,
     World,
     clear_away,
     interruptible,
     temporary_folder,
 )
+from local import CLONE
+from local.live import LiveKillmails
 
 IMAGES = CLONE / "docs" / "images"
 
 NAME = "Entity stats cache"
 
 #: Milliseconds for what a loaded machine may take.
-PATIENCE = 180_000
+TIMEOUT = 180_000
 
 BUSIEST = """
 select "entityId" from public.entity_stats_cache where "entityType" = 'alliance' order by "killsAll" desc limit 1
@@ -53,13 +53,13 @@ where "entityType" = 'alliance' and "entityId" in (
 """
 
 
-expect.set_options(timeout=PATIENCE)
+expect.set_options(timeout=TIMEOUT)
 
 
-def take(world: World, browser: Browser, say: Narrator) -> None:
+def take(world: World, browser: Browser, say: Printer) -> None:
     """Go through the demo's operations, taking pictures on the way."""
     page = browser.new_page(viewport={"width": 1280, "height": 860}, device_scale_factor=1)
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(TIMEOUT)
 
     def save(name: str, of: Page = page) -> None:
         of.wait_for_timeout(500)  # animations end
@@ -125,7 +125,7 @@ def main() -> int:
     if not chromium:
         print("There is no Chromium: apt-get install chromium, or set CHROMIUM to a browser's program.")
         return 2
-    say = Narrator()
+    say = Printer()
     IMAGES.mkdir(parents=True, exist_ok=True)
     try:
         source.check()

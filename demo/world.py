@@ -28,19 +28,18 @@ from typing import Any, NoReturn, Self
 
 import psycopg
 
-from demo.airflow_api import AirflowError, Task
-from demo.airflow_server import CLONE, AirflowServer, taken
-from demo.load_csv import LoadError, examine
-from demo.load_csv import load as load_csv
-from demo.processes import Processes
-from demo.server import EmbeddedServer, ServerError, compiles_queries
+from local import CLONE, SAMPLE
+from local.airflow_api import AirflowError, Task
+from local.airflow_server import AirflowServer
+from local.load_csv import LoadError, examine
+from local.load_csv import load as load_csv
+from local.processes import Processes
+from local.server import EmbeddedServer, ServerError, compiles_queries, taken
 
 DATABASE = "killboard"
 
 #: A role that may write killmails and nothing else, as a site's ingest has it.
 INGEST = "killboard_ingest"
-
-SAMPLE = CLONE / "sql" / "sample"
 
 #: Generated killmails are of so many days, a share of them before each of the windows.
 DAYS = 400
@@ -79,7 +78,7 @@ class WorldError(RuntimeError):
 ERRORS = (WorldError, ServerError, AirflowError, LoadError, OSError, psycopg.Error)
 
 
-class Narrator:
+class Printer:
     """Prints lines with the seconds since it was made."""
 
     def __init__(self) -> None:
@@ -133,7 +132,7 @@ class Source:
             type=Path,
             metavar="FILE",
             default=os.environ.get("CSV") or None,
-            help="load this CSV file, plain or gzipped, instead (see demo.load_csv); default: the environment's CSV",
+            help="load this CSV file, plain or gzipped, instead (see local.load_csv); default: the environment's CSV",
         )
         parser.add_argument(
             "--as-of",
@@ -162,16 +161,14 @@ class Source:
         """Make the database, its killmails table and the killmails.
 
         Raises:
-            WorldError: something of `sql/sample/` does not run, or there is no killmail.
+            WorldError: `local/sample/` does not run, or there is no killmail.
             LoadError: the file cannot be loaded.
         """
         with psycopg.connect(server.conninfo(), autocommit=True) as connection:
             connection.execute(f"create database {DATABASE}")
-        killmails = SAMPLE / "killmails.sql"
-        for file in [killmails, *sorted(set(SAMPLE.glob("*.sql")) - {killmails})]:
-            result = server.psql(DATABASE, "--quiet", "--output", os.devnull, "-f", file)
-            if result.returncode != 0:
-                raise WorldError(f"{file.relative_to(CLONE)} failed:\n{result.stderr.strip()}")
+        result = server.psql(DATABASE, "--quiet", "--output", os.devnull, "-f", SAMPLE)
+        if result.returncode != 0:
+            raise WorldError(f"{SAMPLE} failed:\n{result.stderr.strip()}")
 
         begun = time.monotonic()
         if self.csv:
@@ -269,13 +266,13 @@ class World:
         with uninterrupted():
             self._live.start(
                 "live",
-                [sys.executable, "-m", "demo.live", self.conninfo(user=INGEST), f"--lag={lag:.0f}", f"--pause={PACE}"],
+                [sys.executable, "-m", "local.live", self.conninfo(user=INGEST), f"--lag={lag:.0f}", f"--pause={PACE}"],
                 {**os.environ, "PYTHONPATH": str(CLONE)},
             )
 
     def writer_ended(self) -> str:
-        """The last words of the program that lets killmails arrive, if it has ended by itself, else ""."""
-        return self._live.last_words("live").strip() or "it says nothing" if self._live.ended() else ""
+        """The end of the log of the program that lets killmails arrive, if it has ended by itself, else ""."""
+        return self._live.end_of_log("live").strip() or "it says nothing" if self._live.ended() else ""
 
     def running(self) -> bool:
         """Whether PostgreSQL and Airflow run, whoever started them."""
@@ -339,7 +336,7 @@ def temporary_folder() -> Iterator[Path]:
     """
     with ExitStack() as stack:
         with _turn():
-            folder = _habitable(lambda base: Path(tempfile.mkdtemp(prefix=f"{_own(base).name}-", dir=base)))
+            folder = _suitable(lambda base: Path(tempfile.mkdtemp(prefix=f"{_own(base).name}-", dir=base)))
             stack.enter_context(_locked(folder))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
         yield folder
@@ -419,7 +416,7 @@ def _bases() -> list[Path]:
     return [base for base in bases if base.is_dir()]
 
 
-def _habitable(make: Callable[[Path], Path]) -> Path:
+def _suitable(make: Callable[[Path], Path]) -> Path:
     """A folder, made in the first base where PostgreSQL can live in it.
 
     Raises:
@@ -475,7 +472,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def _one_at_a_time() -> Iterator[None]:
     """One `up` or `down` of this clone at a time.
 
     Raises:
@@ -505,7 +502,7 @@ def up(source: Source, port: int, say: Say) -> str:
     Raises:
         Exception: one of ERRORS; nothing is left then.
     """
-    with _alone():
+    with _one_at_a_time():
         if folder := own_folder():
             world = World(folder)
             if world.running():
@@ -517,7 +514,7 @@ def up(source: Source, port: int, say: Say) -> str:
             world.remove()
         if taken(port):
             raise WorldError(f"Port {port} is taken: choose another with make up PORT={port + 1}")
-        world = World(_habitable(_make_own), port=port)
+        world = World(_suitable(_make_own), port=port)
         try:
             world.start(source, say)
             say(f"Backfill as of {source.as_of:%Y-%m-%d %H:%M} UTC:")
@@ -556,7 +553,7 @@ def down() -> str:
     Raises:
         Exception: one of ERRORS.
     """
-    with _alone():
+    with _one_at_a_time():
         said: list[str] = []
         clear_away(said.append)
         if folder := own_folder():
@@ -615,7 +612,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         with interruptible():
-            print(up(Source.of(options), options.port, Narrator()) if options.command == "up" else down())
+            print(up(Source.of(options), options.port, Printer()) if options.command == "up" else down())
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130

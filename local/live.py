@@ -1,6 +1,6 @@
 """Killmails that keep arriving: sessions that insert, revalue and delete them until they are told to stop.
 
-    python -m demo.live CONNINFO --lag SECONDS --pause SECONDS
+    python -m local.live CONNINFO --lag SECONDS --pause SECONDS
 
 writes until it is stopped by a signal, for the world of `make up`; the demo runs the same sessions in its own process.
 """
@@ -218,7 +218,7 @@ def _statements(kind: str, chance: random.Random) -> Iterator[tuple[LiteralStrin
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write until a signal comes; returns the exit status: 0, or 1 when the sessions have met errors."""
-    parser = argparse.ArgumentParser(prog="python -m demo.live", description="Keep writing killmails.")
+    parser = argparse.ArgumentParser(prog="python -m local.live", description="Keep writing killmails.")
     parser.add_argument("conninfo", help="libpq connection string of a role that may write killmails")
     parser.add_argument("--lag", type=float, default=0, metavar="SECONDS", help="what to take for now is so long ago")
     parser.add_argument("--pause", type=float, default=0.02, metavar="SECONDS", help="between a session's transactions")

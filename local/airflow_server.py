@@ -6,17 +6,16 @@ import base64
 import configparser
 import os
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from demo.airflow_api import AirflowApi, AirflowError
-from demo.processes import Processes
-
-CLONE = Path(__file__).resolve().parents[1]
+from local import CLONE
+from local.airflow_api import AirflowApi, AirflowError
+from local.processes import Processes
+from local.server import free_port
 
 #: The processes, each with the arguments of its `airflow` command. Task logs are read from the folder, so nothing has
 #: to serve them.
@@ -57,7 +56,7 @@ class AirflowServer:
     @property
     def api(self) -> AirflowApi:
         """The REST API."""
-        return AirflowApi(self.host, self.port)
+        return AirflowApi(f"http://{self.host}:{self.port}")
 
     def migrate(self) -> None:
         """Write airflow.cfg and make the metadata database.
@@ -98,13 +97,13 @@ class AirflowServer:
         """
         for name in self._processes.ended():
             taken = f" (is port {self.port} taken by somebody else?)" if name == "api-server" else ""
-            raise AirflowError(f"airflow {name} has ended{taken}:\n{self._processes.last_words(name)}")
+            raise AirflowError(f"airflow {name} has ended{taken}:\n{self._processes.end_of_log(name)}")
 
     def healthy(self) -> bool:
         """Whether the API server, the scheduler and the DAG processor say that they are well."""
         try:
             health = self.api.get("/api/v2/monitor/health")
-        except (AirflowError, OSError):
+        except AirflowError:
             return False
         return all(health[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "dag_processor"))
 
@@ -162,21 +161,3 @@ class AirflowServer:
         self._config.touch(mode=0o600)
         with self._config.open("w") as file:
             config.write(file)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((AirflowServer.host, 0))
-        return int(probe.getsockname()[1])
-
-
-def taken(port: int) -> bool:
-    """Whether somebody has a TCP port of 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended do not count
-        try:
-            probe.bind((AirflowServer.host, port))
-        except OSError:
-            return True
-    return False

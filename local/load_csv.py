@@ -1,6 +1,6 @@
-"""Load a CSV file of killmails, plain or gzipped, into the sample table of `sql/sample/`.
+"""Load a CSV file of killmails, plain or gzipped, into the sample table of `local/sample/`.
 
-    python -m demo.load_csv killmails.csv.gz --database-url postgresql://user@host:5432/killboard
+    python -m local.load_csv killmails.csv.gz --database-url postgresql://user@host:5432/killboard
 
 The file is UTF-8, its columns are separated by commas, and its first line is this header, in one line:
 
@@ -157,7 +157,7 @@ def load(path: Path, database_url: str) -> Report:
 
     Args:
         path: a CSV file, plain or gzipped, UTF-8.
-        database_url: libpq URL or connection string of a database with the objects of `sql/sample/`.
+        database_url: libpq URL or connection string of a database with the objects of `local/sample/`.
 
     Raises:
         LoadError: the file cannot be read, its header is another, or the database is not ready for it.
@@ -175,7 +175,7 @@ def load(path: Path, database_url: str) -> Report:
     ) as error:
         raise LoadError(
             f"The database has no sample table: {error.diag.message_primary}. "
-            "Run sql/sample/killmails.sql and the other files of that folder with psql first."
+            "Run local/sample/install.sql with psql first."
         ) from error
     except psycopg.Error as error:
         raise LoadError(f"The database refused: {error}") from error
@@ -259,7 +259,7 @@ def _header_problem(path: Path, header: Sequence[str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m demo.load_csv",
+        prog="python -m local.load_csv",
         description="Load a CSV file of killmails, plain or gzipped. Good lines are kept, bad ones reported; "
         "loading a file twice adds nothing.",
         epilog="Exit status: 0 all lines good, 1 some lines bad, 2 nothing loaded.",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 #: Seconds that programs get to end by themselves.
-PATIENCE = 20
+TIMEOUT = 20
 
 
 class Processes:
@@ -54,10 +54,10 @@ class Processes:
 
     def ended(self) -> list[str]:
         """The names of those that have ended by themselves."""
-        self._bury()
+        self._reap()
         return [name for name, (pid, started) in self._known.items() if _started(pid) != started]
 
-    def last_words(self, name: str) -> str:
+    def end_of_log(self, name: str) -> str:
         """The end of a program's log."""
         log = self._log(name)
         return "\n".join(log.read_text(errors="replace").splitlines()[-20:]) if log.exists() else ""
@@ -68,15 +68,15 @@ class Processes:
         groups = [pid for pid, started in self._known.values() if _started(pid) in (None, started)]
         for kind in (signal.SIGTERM, signal.SIGKILL):
             groups = [group for group in groups if _signal(group, kind)]
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + TIMEOUT
             while groups and time.monotonic() < deadline:
-                self._bury()
+                self._reap()
                 groups = [group for group in groups if _signal(group, 0)]
                 time.sleep(0.1)
         self._record.unlink(missing_ok=True)
         self._known = {}
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         for child in self._children:
             child.poll()  # else it stays, as a zombie, in its group
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
+
+import httpx
 
 #: States in which a task or a run stays.
 FINAL = {"success", "failed", "skipped", "upstream_failed", "removed"}
@@ -18,7 +18,7 @@ FINAL = {"success", "failed", "skipped", "upstream_failed", "removed"}
 TELLING = (".KillboardHook", ".SummaryOperator")
 
 #: Seconds that Airflow gets to answer; many, for a machine that is busy with other things.
-PATIENCE = 120
+TIMEOUT = 120
 
 
 class AirflowError(RuntimeError):
@@ -52,17 +52,16 @@ class Task:
 class AirflowApi:
     """The API of an Airflow where everyone is an administrator (`simple_auth_manager_all_admins`).
 
-    All calls raise `AirflowError` when Airflow answers with an error, `OSError` when it does not answer.
+    All calls raise `AirflowError` when Airflow answers with an error, or does not answer.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host = host
-        self._port = port
+    def __init__(self, url: str) -> None:
+        self._url = url
         self._token = ""
 
     def get(self, path: str, **query: Any) -> Any:
         """GET; `query` are the URL's parameters."""
-        return self._call("GET", f"{path}?{urlencode(query)}" if query else path)
+        return self._call("GET", path, query=query or None)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """POST a JSON object."""
@@ -161,29 +160,28 @@ class AirflowApi:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task.task_id}/logs/{task.attempt}"
         return list(self.get(path, map_index=task.map_index, full_content="true")["content"])
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Any = None) -> Any:
         if not self._token:
-            self._token = self._answer("GET", "/auth/token", None)["access_token"]
-        return self._answer(method, path, body)
+            self._token = self._answer("GET", "/auth/token", None, None)["access_token"]
+        return self._answer(method, path, body, query)
 
-    def _answer(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+    def _answer(self, method: str, path: str, body: Mapping[str, Any] | None, query: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
-            connection.request(method, path, None if body is None else json.dumps(body, default=str), headers)
-            response = connection.getresponse()
-            text = response.read().decode(errors="replace")
-        except TimeoutError as error:
-            raise AirflowError(f"{method} {path}: no answer in {PATIENCE} s") from error
-        except http.client.HTTPException as error:
+            response = httpx.request(
+                method,
+                self._url + path,
+                json=body,
+                params=query,
+                headers=headers,
+                timeout=TIMEOUT,
+                trust_env=False,  # a proxy is not for us
+            )
+        except httpx.HTTPError as error:
             raise AirflowError(f"{method} {path}: {error!r}") from error
-        finally:
-            connection.close()
-        if response.status >= 300:
-            raise AirflowError(f"{method} {path}: {response.status} {text[:2000]}")
-        return json.loads(text)
+        if not response.is_success:
+            raise AirflowError(f"{method} {path}: {response.status_code} {response.text[:2000]}")
+        return response.json()
 
 
 def _task(ti: Mapping[str, Any]) -> Task:

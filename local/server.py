@@ -115,13 +115,13 @@ class EmbeddedServer:
         if self.running():
             return self
         # A port that was free can be taken by someone else before the server takes it: then try another.
-        for port in [self._port] if self._port else [_free_port() for _ in range(3)]:
+        for port in [self._port] if self._port else [free_port() for _ in range(3)]:
             options = f"-c port={port} -c unix_socket_directories='{self.socket}'"
             if self._control("start", "-l", self.log, "-o", options).returncode == 0:
                 return self
-        taken = f" Port {port} is taken: choose another." if _taken(port) else ""
+        hint = f" Port {port} is taken: choose another." if taken(port) else ""
         log = self.log.read_text(errors="replace").splitlines()[-20:] if self.log.exists() else ["(empty)"]
-        raise ServerError("\n".join([f"PostgreSQL did not start.{taken} The end of {self.log}:", *log]))
+        raise ServerError("\n".join([f"PostgreSQL did not start.{hint} The end of {self.log}:", *log]))
 
     def stop(self, mode: str = "fast") -> None:
         """Stop the server if it runs; `mode` as for pg_ctl: smart, fast or immediate.
@@ -350,12 +350,19 @@ def compiles_queries(version: str | None = None) -> bool:
     return any((_binaries(version).parent / "lib").rglob("llvmjit.so"))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((EmbeddedServer.host, 0))
         return int(probe.getsockname()[1])
 
 
-def _taken(port: int) -> bool:
+def taken(port: int) -> bool:
+    """Whether somebody has a TCP port of 127.0.0.1."""
     with socket.socket() as probe:
-        return probe.connect_ex((EmbeddedServer.host, port)) == 0
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended do not count
+        try:
+            probe.bind((EmbeddedServer.host, port))
+        except OSError:
+            return True
+    return False

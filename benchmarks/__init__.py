@@ -1,0 +1,1 @@
+"""Benchmarks: every figure beside its baselines, in one run on one server and the same killmails."""
