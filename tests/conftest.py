@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from demo.server import EmbeddedServer, compiles_queries
-from tests.database import Database, Databases
-from tests.invariants.world import ready, shape, source, worlds
+from local.server import EmbeddedServer, compiles_queries
+from tests.fixtures.database import Database, Databases
+from tests.fixtures.worlds import ready, shape, source, worlds
 
 __all__ = ["ready", "shape", "source", "worlds"]
 

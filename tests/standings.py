@@ -9,7 +9,7 @@ from typing import Any, LiteralString, NamedTuple
 import psycopg
 from psycopg.rows import class_row
 
-from tests.database import ROOT, Database
+from tests.fixtures.database import ROOT, Database
 
 STANDINGS = (ROOT / "tests" / "standings.sql").read_text().rstrip().removesuffix(";")
 

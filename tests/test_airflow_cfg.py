@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.database import ROOT
+from tests.fixtures.database import ROOT
 
 EXAMPLE = (ROOT / "airflow.cfg.example").read_text()
 

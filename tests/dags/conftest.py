@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.dags.receivers import Inbox, webhook
-from tests.database import ROOT, Database
+from tests.fixtures.database import ROOT, Database
+from tests.fixtures.receivers import Inbox, webhook
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -27,6 +27,8 @@ HOME = Path(tempfile.mkdtemp(prefix="entity-stats-airflow-"))
 os.environ.update(
     {
         "AIRFLOW_HOME": str(HOME),
+        # Else who signs and who validates each keep a random one, for good.
+        "AIRFLOW__API_AUTH__JWT_SECRET": "secret" * 12,
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(HOME / "plugins"),

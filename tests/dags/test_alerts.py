@@ -16,8 +16,8 @@ from entity_stats.alerts import CONNECTION, incidents, late, triage
 from entity_stats.errors import ClaimsBroken, Offence
 from entity_stats.sql import Check, checks
 from tests.dags.conftest import Airflow
-from tests.dags.receivers import Inbox, webhook
-from tests.database import ROOT
+from tests.fixtures.database import ROOT
+from tests.fixtures.receivers import Inbox, webhook
 
 FOLD = "entity_stats_fold_pending"
 

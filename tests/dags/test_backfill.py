@@ -15,7 +15,7 @@ from entity_stats.defaults import ENTITY_TYPES
 from entity_stats.operators import SqlOperator
 from entity_stats.sql import checks
 from tests.dags.conftest import Airflow, Run
-from tests.invariants.world import until
+from tests.fixtures.worlds import until
 
 DAG_ID = "entity_stats_backfill"
 PHASES = ["phase_1_all_time", "phase_2_90_days", "phase_3_30_days", "phase_4_14_days"]
@@ -43,9 +43,9 @@ def test_it_fills_the_cache(filled: Airflow) -> None:
     assert database.value("select count(*) from entity_stats.month") > 0
     entities = database.value("select count(*) from public.entity_stats_cache")
     assert entities > 0
-    [[operation, outcome, detail]] = database.fetch("select operation, outcome, detail from entity_stats.run")
+    [[operation, outcome, steps]] = database.fetch("select operation, outcome, steps from entity_stats.run")
     assert (operation, outcome) == ("backfill", "success")
-    assert sorted(detail["steps"]) == [
+    assert sorted(steps) == [
         "Filling the history...",
         "Finishing...",
         "Phase 1: Backfilling all-time stats...",
@@ -78,7 +78,7 @@ def test_a_ready_cache_is_left_alone(ready: Airflow) -> None:
     before = ready.database.fetch("select * from entity_stats.status()")
     run = ready.run(DAG_ID)
     assert run.state == "success"
-    assert run.tasks.pop("deploy") == run.tasks.pop("approve_rebuild") == "success"
+    assert [run.tasks.pop(task) for task in ("deploy", "guard", "approve_rebuild")] == ["success"] * 3
     assert set(run.tasks.values()) == {"skipped"}
     assert "rebuild" in run.log
     assert ready.database.fetch("select * from entity_stats.status()") == before

@@ -7,14 +7,15 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from datetime import UTC
 
 import pytest
 
-from demo.server import EmbeddedServer
 from entity_stats.sql import checks
+from local.server import EmbeddedServer
 from tests.dags.conftest import Airflow
-from tests.database import Database, Databases
-from tests.invariants.world import until
+from tests.fixtures.database import Database, Databases
+from tests.fixtures.worlds import until
 
 DAG_ID = "entity_stats_daily_cleanup"
 AGED = ["age_14d", "age_30d", "age_90d"]
@@ -50,11 +51,11 @@ def test_it_ages_the_windows_and_checks_every_claim(aged: Airflow) -> None:
     assert run.tasks["recheck"] == "skipped"
     assert database.oracle() == []
     assert database.history_oracle() == []
-    assert database.value("""select "closedTo" = (now() at time zone 'UTC')::date from entity_stats.history""")
     assert database.value("select pending from entity_stats.status()") == 0
     [as_of] = database.fetch(
         'select "asOf" from entity_stats.run where operation = %s and outcome = %s', ["cleanup", "success"]
     )
+    assert database.value('select "closedTo" from entity_stats.history') == as_of[0].astimezone(UTC).date()
     assert (
         database.value(
             "select cutoff14d + interval '14 days' from (select \"cutoff14d\" as cutoff14d from entity_stats.status()) as s"

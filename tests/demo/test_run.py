@@ -11,7 +11,7 @@ import pytest
 
 from demo.run import demonstrate
 from demo.world import BACKFILL, Say
-from tests.database import SQL, STRANGER, WRITER, Database
+from tests.fixtures.database import SQL, STRANGER, WRITER, Database
 
 AS_OF = datetime(2026, 6, 30, 12, tzinfo=UTC)
 
@@ -58,7 +58,7 @@ def test_an_exact_cache_passes(site: SqlSite) -> None:
 
 
 def test_one_wrong_cell_fails(site: SqlSite) -> None:
-    def meddle() -> None:
+    def corrupt() -> None:
         changed = site.database.execute("""
             update public.entity_stats_cache set "kills90d" = "kills90d" + 1
             where ("entityId", "entityType") = (
@@ -68,7 +68,7 @@ def test_one_wrong_cell_fails(site: SqlSite) -> None:
         assert changed == 1
 
     said: list[str] = []
-    outcome = demonstrate(site, AS_OF, said.append, writer=WRITER, enough=1, meddle=meddle)
+    outcome = demonstrate(site, AS_OF, said.append, writer=WRITER, enough=1, corrupt=corrupt)
     assert not outcome.good
     assert [cell[2] for cell in outcome.cells] == ["kills90d"]
     assert str(outcome).endswith(" 1 differing cells")

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from demo import world
-from demo.server import EmbeddedServer
 from demo.world import Source, World, WorldError, clear_away, interruptible, own_folder, temporary_folder, uninterrupted
-from tests.database import ROOT
+from local.server import EmbeddedServer
+from tests.fixtures.database import ROOT
 
 
 def parse(*arguments: str) -> Source:
@@ -106,7 +106,7 @@ def test_down_without_a_world_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_two_commands_at_once_are_refused() -> None:
-    with world._alone(), pytest.raises(WorldError, match="Another make up or make down"):
+    with world._one_at_a_time(), pytest.raises(WorldError, match="Another make up or make down"):
         world.down()
 
 

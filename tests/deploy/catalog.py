@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.database import Database
+from tests.fixtures.database import Database
 
 #: Kind, name and definition of every object that is not PostgreSQL's own. Access is spelled out: an empty list means the default.
 CATALOG = r"""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from demo.server import EmbeddedServer
+from local.server import EmbeddedServer
 from tests.conftest import TIMEZONE
-from tests.database import Databases
+from tests.fixtures.database import Databases
 
 
 @pytest.fixture(scope="module")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import psycopg
 import pytest
 
-from tests.database import SQL, WRITER, Database, Databases
 from tests.deploy.catalog import catalog
-from tests.invariants.world import SHAPES, Worlds, assert_exact, deadlocks, pending, until
+from tests.fixtures.database import SQL, WRITER, Database, Databases
+from tests.fixtures.worlds import SHAPES, Worlds, assert_exact, deadlocks, pending, until
 
 DEPLOY, UNINSTALL = SQL / "deploy.sql", SQL / "uninstall.sql"
 
@@ -124,6 +125,11 @@ def test_upgraded_is_as_fresh(ready: Database) -> None:
         alter function entity_stats.status() owner to postgres;
         grant execute on function entity_stats.status() to public;
         comment on table entity_stats.ledger is 'old';
+        create view entity_stats.all_was_well as select c.* from entity_stats.claims() as c;
+        comment on view entity_stats.all_was_well is 'warn: All is well.';
+        drop view entity_stats.cache_is_ready;
+        create view entity_stats.cache_is_ready as select true as other_columns;
+        comment on view entity_stats.cache_is_ready is 'full: Old.';
         create table entity_stats.ranked (periods integer);
         drop trigger trigger_update_entity_stats_on_truncate on public.killmails_default;
         alter table public.killmails disable trigger trigger_update_entity_stats_on_update;
@@ -157,9 +163,10 @@ def test_a_redeploy_does_not_hold_the_gate(ready: Database) -> None:
 def test_a_redeploy_waits_for_no_fold(ready: Database) -> None:
     """No table that a COMMIT writes to is locked in a mode that a fold under way would hold up."""
     with ready.connect(autocommit=False) as fold:
-        for table in ("late", "leader", "ledger", "aside", "invalidation"):
-            fold.execute(f"lock table entity_stats.{table} in row exclusive mode")
-        fold.execute("lock table public.entity_stats_cache in row exclusive mode")
+        for table in ("entity_stats.late", "entity_stats.ledger", "entity_stats.aside"):
+            fold.execute(f"lock table {table} in row exclusive mode")
+        for table in ("cache", "invalidation"):
+            fold.execute(f"lock table public.entity_stats_{table} in row exclusive mode")
         result = ready.psql("--quiet", "-c", "set lock_timeout = '2s'", "-f", DEPLOY)
     assert result.returncode == 0, result.stderr
 
@@ -172,6 +179,23 @@ def test_an_unchanged_redeploy_locks_nothing(ready: Database) -> None:
         run(ready, DEPLOY)
 
 
+def test_a_redeploy_waits_for_who_checks_a_claim(ready: Database) -> None:
+    """It makes the claims again; whoever checks another claim meanwhile does not wait for it."""
+    run(ready, DEPLOY)
+    with ThreadPoolExecutor() as pool, ready.connect(autocommit=False) as long:
+        long.execute("select from entity_stats.windows_are_exact")
+        deployment = pool.submit(run, ready, DEPLOY)
+        waits = "select count(*) > 0 from pg_locks where not granted and relation = 'entity_stats.windows_are_exact'::regclass"
+        with ready.connect(options="-c lock_timeout=2s") as other:
+            for _ in range(3):
+                until(ready, waits)
+                other.execute("select from entity_stats.cache_is_ready")
+        assert not deployment.done()
+        long.commit()
+        deployment.result()
+    assert deadlocks(ready) == 0
+
+
 def test_two_at_once(source: Database) -> None:
     """Deployments that start together follow one another."""
     with ThreadPoolExecutor() as pool:
@@ -182,26 +206,29 @@ def test_two_at_once(source: Database) -> None:
 
 
 @contextmanager
-def writers(database: Database, number: int) -> Iterator[list[int]]:
-    """Sessions that write killmails in transactions until the block ends; how many each has committed."""
+def sessions(
+    database: Database, number: int, transaction: Callable[[psycopg.Connection[Any], int, int], None], **connect: Any
+) -> Iterator[list[int]]:
+    """Sessions that run a transaction again and again until the block ends; how many each has committed.
+
+    Args:
+        database: where they connect to.
+        number: of sessions.
+        transaction: what to do in it, given the session, its index and how many it has committed.
+        connect: for Database.connect().
+    """
     stop = threading.Event()
     committed = [0] * number
 
-    def write(index: int) -> None:
-        with database.connect(user=WRITER, autocommit=False, options="-c lock_timeout=30s") as session:
+    def run_on(index: int) -> None:
+        with database.connect(autocommit=False, **connect) as session:
             while not stop.is_set():
-                seed = 100 + index + number * committed[index]
-                session.execute(INSERT.format(rows=5, seed=seed))
-                session.execute(
-                    """update public.killmails set "totalValue" = 5 where "killmailId" between %s and %s""",
-                    [1000000 * seed, 1000000 * seed + 2],
-                )
-                session.execute("""delete from public.killmails where "killmailId" = %s""", [1000000 * seed + 3])
+                transaction(session, index, committed[index])
                 session.commit()
                 committed[index] += 1
 
     with ThreadPoolExecutor(number) as pool:
-        running = [pool.submit(write, index) for index in range(number)]
+        running = [pool.submit(run_on, index) for index in range(number)]
         try:
             yield committed
         finally:
@@ -210,15 +237,41 @@ def writers(database: Database, number: int) -> Iterator[list[int]]:
             future.result()
 
 
+def writers(database: Database, number: int) -> AbstractContextManager[list[int]]:
+    """Sessions that write killmails."""
+
+    def write(session: psycopg.Connection[Any], index: int, committed: int) -> None:
+        seed = 100 + index + number * committed
+        session.execute(INSERT.format(rows=5, seed=seed))
+        session.execute(
+            """update public.killmails set "totalValue" = 5 where "killmailId" between %s and %s""",
+            [1000000 * seed, 1000000 * seed + 2],
+        )
+        session.execute("""delete from public.killmails where "killmailId" = %s""", [1000000 * seed + 3])
+
+    return sessions(database, number, write, user=WRITER, options="-c lock_timeout=30s")
+
+
 def more(committed: list[int]) -> None:
-    """Wait until each writer has committed once more."""
+    """Wait until each session has committed once more."""
     goal = [count + 1 for count in committed]
     pause = threading.Event()
     for _ in range(6000):
         if all(count >= wanted for count, wanted in zip(committed, goal, strict=True)):
             return
         pause.wait(0.01)
-    raise AssertionError(f"writers stand still: {committed}, {goal}")
+    raise AssertionError(f"sessions stand still: {committed}, {goal}")
+
+
+def test_the_finish_catches_up_with_many_writers(source: Database) -> None:
+    """More of them than the first steps take rows: all that have waited for a step at the gate commit before the next."""
+    run(source, DEPLOY)
+    with writers(source, 30) as committed:
+        more(committed)
+        result = source.psql("-c", "set statement_timeout = '60s'", "-c", "call entity_stats.backfill()")
+        assert result.returncode == 0, result.stderr
+        more(committed)
+    assert_exact(source)
 
 
 def test_under_writers(source: Database) -> None:

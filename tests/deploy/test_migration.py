@@ -7,9 +7,9 @@ import threading
 import psycopg
 import pytest
 
-from tests.database import SQL, Database
 from tests.deploy.catalog import catalog
-from tests.invariants.world import Worlds, assert_exact
+from tests.fixtures.database import SQL, Database
+from tests.fixtures.worlds import Worlds, assert_exact
 
 MIGRATE = SQL / "migrate_from_row_trigger.sql"
 

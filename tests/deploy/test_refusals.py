@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.database import SQL, Database, Databases
 from tests.deploy.catalog import catalog
+from tests.fixtures.database import SQL, Database, Databases
 
 #: What is in the way, and all that the message must say of it.
 REFUSALS = {

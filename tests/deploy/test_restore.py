@@ -10,11 +10,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from demo.server import EmbeddedServer
-from tests.checks.claims import offences
+from local.server import EmbeddedServer
 from tests.conftest import TIMEZONE
-from tests.database import SQL, WRITER, Database
-from tests.invariants.world import assert_exact, pending, rows_of
+from tests.fixtures.database import SQL, WRITER, Database
+from tests.fixtures.worlds import assert_exact, pending, rows_of
+from tests.sql.checks.claims import offences
 
 ROLES = ("entity_stats_reader", "entity_stats_operator", WRITER, "stranger")
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
-from tests.database import ROOT, SQL, WRITER, Database
+from entity_stats.sql import deployment
 from tests.deploy.catalog import catalog
-from tests.deploy.test_deploy import more, writers
-from tests.invariants.world import CUTOFFS, assert_exact, fold_pending, pending
+from tests.deploy.test_deploy import more, sessions, writers
+from tests.fixtures.database import ROOT, SQL, WRITER, Database
+from tests.fixtures.worlds import CUTOFFS, assert_exact, deadlocks, pending
 from tests.standings import wrong_boards
 
 #: The last version whose ledger had a row per killmail.
@@ -21,6 +24,32 @@ BEFORE = "2ae5a076b5e3e0b8c21fe48b97547324336e688d"
 
 #: The last version with two lists of leaders for each type and period.
 TWO_LISTS = "1ae0cc53798de15a3698a0900c84d4e40635a662"
+#: The last version with a table of who is on a list, and with invalidations within the schema.
+LISTS_IN_A_TABLE = "363defcfa0447be0a884d37a9db222233a5ba395"
+#: The last version that kept all of a run in one document; its claims are views.
+RUNS_IN_A_DOCUMENT = "c3da3e83d33cdab46b23c3556a98add0242ee2d0"
+
+VERSIONS = {
+    "before": BEFORE,
+    "two lists": TWO_LISTS,
+    "lists in a table": LISTS_IN_A_TABLE,
+    "runs in a document": RUNS_IN_A_DOCUMENT,
+}
+
+CACHE = "select count(*) from public.entity_stats_cache"
+POPULATED = "select public.is_stats_cache_populated()"
+STATUS = "select * from entity_stats.status()"
+ENTITY = """select * from public.get_entity_stats(1, 'character')"""
+VIEW = """select count(*) from public.character_stats where "entityId" = 1"""
+LEADERS = "select * from public.get_top_entities_by_kills_from_cache('character', 'all')"
+RUNS = "select * from entity_stats.run_history(10)"
+CLAIM = "select count(*) from entity_stats.counters_are_possible"
+
+#: What sessions read in one transaction.
+READERS = {
+    "cache first": [(CACHE, POPULATED, RUNS), (CACHE, STATUS), (CACHE, ENTITY, LEADERS), (CACHE, CLAIM)],
+    "cache last": [(POPULATED, RUNS, CACHE), (STATUS, ENTITY), (STATUS, VIEW, LEADERS), (CLAIM, CACHE)],
+}
 
 STATES = {
     "ready": [],
@@ -112,18 +141,18 @@ def test_in_place(source: Database, before: Path, state: str) -> None:
     assert catalog(source) == upgraded
 
 
-def test_lists_of_leaders(source: Database, ready: Database, tmp_path: Path) -> None:
-    """Two lists of each become one, under writers: leaderboards are right at once, and fast after the next cleanup."""
-    before = version(TWO_LISTS, tmp_path)
+@pytest.mark.parametrize(("commit", "marks"), [(TWO_LISTS, 24), (LISTS_IN_A_TABLE, 12)])
+def test_lists_of_leaders(source: Database, ready: Database, tmp_path: Path, commit: str, marks: int) -> None:
+    """They move into the rows of the cache, under writers: leaderboards are right at once, and fast after the next cleanup."""
+    before = version(commit, tmp_path)
     assert source.psql("-f", before / "deploy.sql").returncode == 0
     source.execute("call entity_stats.backfill()")
-    assert source.value("select count(*) from entity_stats.mark") == 24
+    assert source.value("select count(*) from entity_stats.mark") == marks
     with writers(source, 4) as committed:
         more(committed)
         result = source.psql("-f", SQL / "deploy.sql")
         assert result.returncode == 0, result.stderr
         more(committed)
-    fold_pending(source)  # the ledger's index was made anew: meanwhile killmails were set aside
     assert wrong_boards(source) == []
     assert_exact(source)
     source.execute("call entity_stats.age_windows()")
@@ -131,6 +160,142 @@ def test_lists_of_leaders(source: Database, ready: Database, tmp_path: Path) -> 
     assert wrong_boards(source) == []
     source.execute(CUTOFFS)
     assert catalog(source) == catalog(ready)
+
+
+@pytest.mark.parametrize("commit", list(VERSIONS.values()), ids=list(VERSIONS))
+def test_all_is_locked_at_once(source: Database, tmp_path: Path, commit: str) -> None:
+    """What keeps others from tables that are there already is locked in one place, all or none: nobody is waited for, or only there."""
+    assert source.psql("-f", version(commit, tmp_path) / "deploy.sql").returncode == 0
+    existing = [oid for (oid,) in source.fetch("select oid from pg_class where relkind in ('r', 'p', 'v')")]
+    files = re.findall(r"^\\ir (\S+)$", (SQL / "deploy.sql").read_text(), re.MULTILINE)
+    found: dict[str, str] = {}
+    with source.connect(autocommit=False) as session:
+        session.execute("set local client_min_messages = warning; set local check_function_bodies = off")
+        for file in files:
+            session.execute((SQL / file).read_bytes())
+            for (name,) in session.execute(
+                """
+                select l.relation::regclass::text
+                from pg_locks as l
+                where
+                    l.pid = pg_backend_pid()
+                    and l.relation = any(%s)
+                    and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+                """,
+                [existing],
+            ):
+                found.setdefault(name, file)
+        session.rollback()
+    assert set(found.values()) == {"01_source/earlier_versions.sql"}
+
+
+@pytest.mark.parametrize("commit", list(VERSIONS.values()), ids=list(VERSIONS))
+def test_interrupted_after_its_commit(source: Database, ready: Database, tmp_path: Path, commit: str) -> None:
+    """What is replaced is dropped later, by the next deployment at the latest; nothing of it is taken over twice."""
+    assert source.psql("-f", version(commit, tmp_path) / "deploy.sql").returncode == 0
+    source.execute("call entity_stats.backfill()")
+    with source.connect(user=WRITER) as writer:
+        for statement in STATES["deferred and parked"]:
+            writer.execute(statement)
+    for _ in range(2):
+        source.execute(deployment())
+    assert source.psql("-f", SQL / "deploy.sql").returncode == 0
+    assert_exact(source)
+    source.execute(CUTOFFS)
+    assert catalog(source) == catalog(ready)
+
+
+def test_lists_of_leaders_beside_slow_folds(source: Database, tmp_path: Path) -> None:
+    """There is no moment without a fold that holds the cache and has not come to the lists yet."""
+    before = version(LISTS_IN_A_TABLE, tmp_path)
+    assert source.psql("-f", before / "deploy.sql").returncode == 0
+
+    def fold(session: psycopg.Connection[Any], *_: int) -> None:
+        session.execute("lock table public.entity_stats_cache in row exclusive mode")
+        session.execute("select pg_sleep(0.1)")
+        session.execute("lock table entity_stats.mark in access share mode")
+
+    with sessions(source, 4, fold) as committed:
+        more(committed)
+        result = source.psql("-c", "set statement_timeout = '30s'", "-f", SQL / "deploy.sql")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("order", list(READERS))
+@pytest.mark.parametrize("commit", list(VERSIONS.values()), ids=list(VERSIONS))
+def test_beside_readers(source: Database, tmp_path: Path, commit: str, order: str) -> None:
+    """There is no moment without transactions that have read one of our tables and will read another: none fails, none waits for long."""
+    before = version(commit, tmp_path)
+    assert source.psql("-f", before / "deploy.sql").returncode == 0
+    source.execute("call entity_stats.backfill()")
+    has_claims = source.value("select to_regclass('entity_stats.counters_are_possible') is not null")
+    orders = [queries for queries in READERS[order] if has_claims or CLAIM not in queries]
+
+    def read(session: psycopg.Connection[Any], index: int, _: int) -> None:
+        session.prepare_threshold = None  # else select * of a status that gets columns fails, at the client's wish
+        for query in orders[index]:
+            session.execute(query)
+            session.execute("select pg_sleep(0.1)")
+
+    with sessions(source, len(orders), read, options="-c statement_timeout=5s") as committed:
+        more(committed)
+        result = source.psql("-c", "set statement_timeout = '30s'", "-f", SQL / "deploy.sql")
+        more(committed)
+    assert result.returncode == 0, result.stderr
+    assert deadlocks(source) == 0
+
+
+def test_stale_stays_stale(source: Database, tmp_path: Path) -> None:
+    """Why the cache is stale has moved out of the schema."""
+    before = version(LISTS_IN_A_TABLE, tmp_path)
+    assert source.psql("-f", before / "deploy.sql").returncode == 0
+    source.execute("call entity_stats.backfill()")
+    source.execute("truncate public.killmails")
+    assert source.psql("-f", SQL / "deploy.sql").returncode == 0
+    assert str(source.value("select reason from entity_stats.status()")).startswith("TRUNCATE of public.killmails")
+    source.execute("call entity_stats.backfill()")
+    assert_exact(source)
+
+
+def test_records_of_runs_are_kept(source: Database, tmp_path: Path) -> None:
+    """They were a JSON document per run, and are columns."""
+    before = version(LISTS_IN_A_TABLE, tmp_path)
+    assert source.psql("-f", before / "deploy.sql").returncode == 0
+    source.execute("call entity_stats.backfill()")
+    run = source.value(
+        "select entity_stats.start_run('cleanup', now(), %s)", ['{"run": "manual__1", "asOf": "2026-01-01"}']
+    )
+    said = '{"steps": {"Ageing": ["Aged 5"]}, "failed": ["age.age_14d"]}'
+    source.execute("select entity_stats.finish_run(%s, 'failure', %s)", [run, said])
+    [sizes] = source.fetch(
+        "select detail -> 'entities', detail -> 'cacheBytes' from entity_stats.run where run = %s", [run]
+    )
+    assert source.psql("-f", SQL / "deploy.sql").returncode == 0
+    assert source.fetch(
+        """
+        select
+            r.outcome, r."airflowRun", r."asOfGiven", r.backend, r.steps, r.failed,
+            jsonb_build_object('character', r.characters, 'corporation', r.corporations, 'alliance', r.alliances), r."sizeBytes"
+        from entity_stats.run as r
+        where r.run = %s
+        """,
+        [run],
+    ) == [("failure", "manual__1", True, None, {"Ageing": ["Aged 5"]}, ["age.age_14d"], *sizes)]
+
+
+def test_an_earlier_version_is_not_uninstalled(source: Database, before: Path) -> None:
+    """What it has deployed is not known to this one: nothing is done, and how to go on is said."""
+    assert source.psql("-f", before / "deploy.sql").returncode == 0
+    source.execute("call entity_stats.backfill()")
+    refused = source.psql("-f", SQL / "uninstall.sql")
+    assert refused.returncode == 3
+    assert "an earlier version of the cache is deployed" in refused.stderr
+    with source.connect(user=WRITER) as writer:
+        writer.execute("insert into public.killmails select * from test.killmails(20, 7)")
+    assert source.psql("-f", SQL / "deploy.sql").returncode == 0
+    assert_exact(source)
+    assert source.psql("-f", SQL / "uninstall.sql").returncode == 0
+    assert source.value("select to_regnamespace('entity_stats')") is None
 
 
 def test_too_much_is_pending(source: Database, before: Path) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.database import ROOT, Database
 from tests.docs.test_docs import INSTALL, README, blocks, section
-from tests.invariants.world import Worlds
+from tests.fixtures.database import ROOT, Database
+from tests.fixtures.worlds import Worlds
 
 #: The ways to have the DAGs, in the page's order.
 MODES = ("folder", "Git bundle")
@@ -57,7 +57,7 @@ with create_session() as session:
     runs = [[run.dag_id, str(run.state)] for run in session.query(DagRun)]
     paused = [dag.dag_id for dag in session.query(DagModel) if dag.is_paused]
 [database] = PostgresHook("entity_stats_db").get_first("select current_database()")
-found = {"said": said, "runs": runs, "paused": paused, "page": app["url_prefix"], "claims": str(report.CHECKS)}
+found = {"said": said, "runs": runs, "paused": paused, "page": app["url_prefix"], "code": report.__file__}
 print(json.dumps(found | {"database": database}))
 """
 
@@ -73,7 +73,7 @@ class Installed:
         runs: DAG and state of each run.
         paused: DAGs that the scheduler would not run.
         page: where the plugin's page is.
-        claims: the folder where the page looks for what claims mean.
+        code: the file with what the page reads.
         database: to which the connection leads.
     """
 
@@ -83,7 +83,7 @@ class Installed:
     runs: list[list[str]]
     paused: list[str]
     page: str
-    claims: Path
+    code: Path
     database: str
 
     def table(self, command: str) -> list[dict[str, Any]]:
@@ -166,7 +166,7 @@ def installed(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    return Installed(mode=mode, clone=clone, **found | {"claims": Path(found["claims"])})
+    return Installed(mode=mode, clone=clone, **found | {"code": Path(found["code"])})
 
 
 def test_airflow_has_the_five_dags(installed: Installed) -> None:
@@ -184,8 +184,7 @@ def test_airflow_has_the_page(installed: Installed) -> None:
     [plugin] = installed.table("plugins --output json")
     assert plugin["name"] == "entity_stats"
     assert installed.page == "/entity-stats"
-    assert installed.claims == installed.clone / "sql" / "7_checks"
-    assert installed.claims.is_dir()
+    assert installed.code.resolve().is_relative_to(installed.clone.resolve())
 
 
 def test_the_backfill_waits_for_a_scheduler(installed: Installed, killboard: Database) -> None:
@@ -204,14 +203,18 @@ def test_the_readme_begins_as_the_page_does() -> None:
     assert {name or other for name, other in roles} == {"killboard_owner"}
 
 
-def test_a_site_installs_a_part_of_what_is_pinned() -> None:
-    """dags/requirements.txt names what requirements.txt has under Airflow, and constraints.txt pins each."""
-    names, direct, pinned = (
-        {
-            line.partition("==")[0].partition("[")[0].lower()
-            for line in (ROOT / file).read_text().splitlines()
-            if line[:1].isalnum()
-        }
-        for file in ("dags/requirements.txt", "requirements.txt", "constraints.txt")
-    )
-    assert names < direct <= pinned
+def test_every_direct_dependency_is_pinned_in_one_place() -> None:
+    """By name in the requirements; constraints.txt alone has versions, of each of them."""
+    lines = {
+        file: [line for line in (ROOT / file).read_text().splitlines() if line[:1].isalnum()]
+        for file in ("dags/requirements.txt", "requirements.txt", "tests/executors/requirements.txt", "constraints.txt")
+    }
+    pinned = {line.partition("==")[0].lower() for line in lines.pop("constraints.txt")}
+    direct = [line for file in lines.values() for line in file]
+    assert {re.split(r"[\[<]", line)[0].lower() for line in direct} <= pinned
+    assert len(direct) == len(set(direct)), "each is named once"
+    assert not [line for line in direct if "==" in line]
+
+
+def test_an_install_of_the_project_is_one_of_a_site_and_more() -> None:
+    assert "--requirement dags/requirements.txt" in (ROOT / "requirements.txt").read_text().splitlines()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.database import ROOT
+from tests.fixtures.database import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 

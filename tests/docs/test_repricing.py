@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.database import ROOT, WRITER, Database
-from tests.invariants.world import SHAPES, assert_exact, pending, until
+from tests.fixtures.database import ROOT, WRITER, Database
+from tests.fixtures.worlds import SHAPES, assert_exact, pending, until
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 SECTION = RUNBOOK.partition("\n### New prices for all killmails\n")[2].partition("\n## ")[0]

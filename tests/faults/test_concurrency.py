@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.database import WRITER, Database
-from tests.invariants.world import Worlds, assert_exact, deadlocks, pending, until_blocked
+from tests.fixtures.database import WRITER, Database
+from tests.fixtures.worlds import Worlds, assert_exact, deadlocks, pending, until_blocked
 
 WRITERS = 8
 TRANSACTIONS = 40

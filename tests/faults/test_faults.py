@@ -12,9 +12,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from demo.server import EmbeddedServer
-from tests.database import SQL, WRITER, Database
-from tests.invariants.world import GRANTS, KILLMAILS, assert_exact, deadlocks, pending, until, until_blocked
+from local import SAMPLE
+from local.server import EmbeddedServer
+from tests.fixtures.database import SQL, WRITER, Database
+from tests.fixtures.worlds import GRANTS, KILLMAILS, assert_exact, deadlocks, pending, until, until_blocked
 
 #: A kill of character 1, which everybody knows, and of two whom nobody else touches.
 INSERT = """
@@ -351,7 +352,7 @@ def test_crash(own_server: EmbeddedServer, crash: str) -> None:
 def small_world(server: EmbeddedServer) -> Database:
     """A ready cache in the database that every server has: it outlives crashes without being dropped in the end."""
     site = Database(server, "postgres")
-    site.load(*sorted((SQL / "sample").glob("*.sql"), key=lambda file: file.name != "killmails.sql"))
+    site.load(SAMPLE)
     site.execute(f"create role {WRITER} login")
     site.execute(KILLMAILS + GRANTS)
     site.execute("insert into public.killmails select * from test.killmails(200, 1)")

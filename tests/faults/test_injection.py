@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 from pglast import parse_plpgsql
 
-from tests.database import SQL, WRITER, Database
-from tests.invariants.world import Worlds, assert_exact, fold_pending
+from tests.fixtures.database import SQL, WRITER, Database
+from tests.fixtures.worlds import Worlds, assert_exact, fold_pending
 
 #: What a killmail's transaction runs through, from its statement to its COMMIT.
 FUNCTIONS = [

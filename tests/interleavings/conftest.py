@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.database import Database
+from tests.fixtures.database import Database
+from tests.fixtures.worlds import Worlds
 from tests.interleavings.specification import SAVE
-from tests.invariants.world import Worlds
 
 
 @pytest.fixture(scope="module")

@@ -44,8 +44,8 @@ MUTANTS = [
     Mutant(
         "ageing takes the gate in a weaker mode",
         "entity_stats.close_gate()",
-        "('entity_stats.gate', 'exclusive')",
-        "('entity_stats.gate', 'access share')",
+        "('exclusive', 'entity_stats.gate')",
+        "('access share', 'entity_stats.gate')",
         "fold stopped within x ageing",
     ),
     Mutant(
@@ -158,10 +158,33 @@ MUTANTS = [
         "repeatable read x ageing",
     ),
     Mutant(
-        "nobody is filed for the leaderboards",
+        "the ledger is read and then written by one transaction",
+        "entity_stats.fold_some(integer, bigint[])",
+        "lock table entity_stats.ledger, entity_stats.aside in row exclusive mode;",
+        "",
+        "reindex x fold_pending, behind the cache",
+        DeadlockError,
+    ),
+    Mutant(
+        "the phases are read and then written by one transaction",
+        "entity_stats.lock_build(boolean)",
+        "lock table entity_stats.phase, entity_stats.state, entity_stats.ledger, entity_stats.aside in row exclusive mode;",
+        "",
+        "reindex x rebuild, behind a phase",
+        DeadlockError,
+    ),
+    Mutant(
+        "who comes over a mark is not filed",
         ADD,
-        "cross join lateral entity_stats.over_mark(row(m.*)::public.entity_stats_cache) as o",
-        "cross join lateral entity_stats.over_mark(row(m.*)::public.entity_stats_cache) as o where false",
+        "leads = c.leads | coalesce(",
+        "leads = c.leads & coalesce(",
+        "new on the leaderboards",
+    ),
+    Mutant(
+        "who is new is not filed",
+        ADD,
+        "then 255",
+        "then 0",
         "new on the leaderboards",
     ),
     Mutant(

@@ -11,8 +11,8 @@ from typing import Any
 
 import psycopg
 
-from tests.database import ORACLE, Database
-from tests.invariants.world import MISFILED, PATIENCE
+from tests.fixtures.database import ORACLE, Database
+from tests.fixtures.worlds import MISFILED, TIMEOUT
 
 #: A table of the site's own, with a deferred trigger. Copies of all that a specification may change, and how to put them back without a trigger that counts.
 SAVE = """
@@ -70,12 +70,12 @@ from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where
     (n.nspname = 'entity_stats' and c.relkind = 'r' and c.relname <> 'gate')
-    or c.oid in ('public.killmails'::regclass, 'public.entity_stats_cache'::regclass);
+    or c.oid in ('public.killmails'::regclass, 'public.entity_stats_cache'::regclass, 'public.entity_stats_invalidation'::regclass);
 
 call saved.save();
 """
 
-#: What a session does: it works, or it waits for somebody (patiently: it sleeps between two tries), or it has done its step.
+#: What a session does: it works, or it waits for somebody (with retries: it sleeps between two tries), or it has done its step.
 WAITING = """
 select coalesce(bool_and(cardinality(pg_blocking_pids(a.pid)) > 0 or a.wait_event = 'PgSleep'), true)
 from pg_stat_activity as a
@@ -205,7 +205,7 @@ def _settle(
     database: Database, sessions: Mapping[str, psycopg.Connection[Any]], todo: Mapping[str, Sequence[Future[Any]]]
 ) -> None:
     """Wait until each session has done its steps or waits for another."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while busy := [name for name in sessions if not all(future.done() for future in todo[name])]:
         wait([future for name in busy for future in todo[name]], timeout=0.003)
         busy = [name for name in busy if not all(future.done() for future in todo[name])]

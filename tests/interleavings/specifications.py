@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from entity_stats.sql import deploy_statements
+from entity_stats.sql import deployment
 from tests.interleavings.specification import Specification
 
 
@@ -28,7 +28,7 @@ def deferred(statement: str) -> str:
 
 
 #: The first statement of a deployment: all but the triggers.
-DEPLOY = "begin; " + deploy_statements()[0].split("begin;", 1)[1].rsplit("commit;", 1)[0]
+DEPLOY = deployment().removesuffix("commit;")
 #: A partition lacks a trigger, one without which nothing slips by.
 UNGUARDED = "drop trigger if exists trigger_update_entity_stats_on_temp_file_limit on public.killmails_new_0"
 REINDEX = ("begin; reindex table public.entity_stats_cache", "commit")
@@ -191,7 +191,7 @@ SPECIAL = [
         for other, works in {
             "guard": ("begin; select entity_stats.guard_node('public.killmails_new_0')", "commit"),
             "guard_killmails": ("call entity_stats.guard_killmails()",),
-            "later statements of a deployment": tuple(deploy_statements()[1:]),
+            "later statements of a deployment": ("call entity_stats.look_at_source(adopt => true)",),
         }.items()
     ],
     # REINDEX holds the table and waits for each index in turn.
@@ -204,7 +204,7 @@ SPECIAL = [
             "recalculation": OTHERS["recalculation"],
             "rebuild": OTHERS["rebuild"],
             "backfill of a stale cache": (
-                ("insert into entity_stats.invalidation (reason) values ('something')",),
+                ("insert into public.entity_stats_invalidation (reason) values ('something')",),
                 ("call entity_stats.backfill()",),
                 (),
             ),
@@ -219,6 +219,26 @@ SPECIAL = [
             "other": ("call entity_stats.recalculate_active()",),
             "reindex": ("reindex table public.entity_stats_cache",),
         },
+    ),
+    # The same of other tables: whoever reads them, and is held up before it writes to them.
+    Specification(
+        "reindex x fold_pending, behind the cache",
+        {
+            "holder": ("begin; lock table public.entity_stats_cache in share mode", "commit"),
+            "other": ("call entity_stats.fold_pending()",),
+            "reindex": ("reindex table entity_stats.ledger",),
+        },
+        (deferred(kill(3)),),
+    ),
+    Specification(
+        "reindex x rebuild, behind a phase",
+        {
+            "holder": ("begin; select from entity_stats.phase for update", "commit"),
+            "other": (PHASES,),
+            "reindex": ("reindex table entity_stats.phase",),
+        },
+        OTHERS["begin of a rebuild"][1],
+        OTHERS["begin of a rebuild"][2],
     ),
     # pg_dump holds every table for as long as it takes.
     Specification(
@@ -253,7 +273,7 @@ SPECIAL = [
             "late": (kill(4, at="-4 days", period="30d"),),
         },
     ),
-    Specification("new on the leaderboards", {"writer": (kill(3, killer=999),)}),
+    Specification("new on the leaderboards", {"writer": (kill(3, killer=999), kill(4, killer=77))}),
 ]
 
 SPECIFICATIONS = {specification.name: specification for specification in [*BESIDE, *SPECIAL]}

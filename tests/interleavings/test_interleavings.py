@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.database import Database
+from tests.fixtures.database import Database
 from tests.interleavings.specification import run
 from tests.interleavings.specifications import SPECIFICATIONS
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.database import ROOT, Database
+from tests.fixtures.database import ROOT, Database
+from tests.fixtures.worlds import Worlds
 from tests.interleavings.mutants import MUTANTS, UNASKED, Mutant
 from tests.interleavings.specification import run
 from tests.interleavings.specifications import SPECIFICATIONS
-from tests.invariants.world import Worlds
 from tests.site import test_site_changes
 
 

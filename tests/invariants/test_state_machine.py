@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from tests.database import WRITER
-from tests.invariants.storm import LEVELS
-from tests.invariants.world import Worlds, assert_history, drift, fold_pending, pending
+from tests.fixtures.database import WRITER
+from tests.fixtures.worlds import Worlds, assert_history, drift, fold_pending, pending
+from tests.fixtures.writers import LEVELS
 
 #: Two transactions may be open at once, from one thread: what would wait for the other fails instead of hanging.
 NEVER_HANG = "-c lock_timeout=10s -c statement_timeout=60s"

@@ -1,4 +1,4 @@
-"""A real scheduler runs the DAGs from a Git bundle: what chat and mailbox receive, and which SQL a run keeps.
+"""A real scheduler runs the DAGs from a Git bundle: what chat and mailbox receive, which SQL a run keeps, who is asked.
 
 `make test-scheduler` runs it; `make test` leaves it out: one Airflow serves all tests, but it takes them minutes.
 """
@@ -15,21 +15,25 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from demo.airflow_api import AirflowApi, AirflowError
-from demo.airflow_server import AirflowServer, free_port
-from demo.server import EmbeddedServer
 from entity_stats.sql import read_check
-from tests.dags.receivers import PATIENCE, Inbox, mailbox, webhook
-from tests.database import ROOT, Database, Databases
-from tests.invariants.world import until
+from local.airflow_api import AirflowApi, AirflowError
+from local.airflow_server import AirflowServer
+from local.server import EmbeddedServer, free_port
+from tests.fixtures.database import ROOT, Database, Databases
+from tests.fixtures.receivers import TIMEOUT, Inbox, mailbox, webhook
+from tests.fixtures.worlds import until
 
 CLEANUP, FOLD = "entity_stats_daily_cleanup", "entity_stats_fold_pending"
 CLAIM = "last_times_are_right"
+HOLDS = "values_are_finite"
 LATE = f"{CLEANUP} has not finished within 1 s"
+BACKFILL, APPROVE = "entity_stats_backfill", "approve_rebuild"
+QUESTION = f"{BACKFILL}: may this run rebuild?"
 
 #: What the first commit changes, so that nothing waits long: file, text, what takes its place.
 CHANGES = (
@@ -45,6 +49,8 @@ BRAKE = """
     create trigger brake before update on entity_stats.state for each row
     when (old."cutoff14d" not in (new."cutoff14d", '{cutoff}')) execute function public.brake();
 """
+BEGUN = 'select "startedAt" from entity_stats.status()'
+
 #: What may be told or not of the task that a test ends: Airflow gives it ten seconds, too few where others are busy.
 ENDED = f"{CLEANUP}: age.age_14d has failed"
 
@@ -52,22 +58,35 @@ AGEING = f"datname = current_database() and application_name like '{CLEANUP}/age
 
 
 class Repository:
-    """A Git repository with the DAGs and their SQL, as a site would have it; with one claim, so that runs are short."""
+    """A Git repository with the DAGs and their SQL, as a site would have it; with one claim that holds, so that runs are short."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name in ("dags", "sql"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name, before, after in CHANGES:
-            text = (folder / name).read_text()
-            assert before in text, name
-            (folder / name).write_text(text.replace(before, after))
-        for file in (folder / "sql" / "7_checks").rglob("*.sql"):
-            if file.stem == CLAIM:
-                self.claim = file
-            else:
+        for change in CHANGES:
+            self.change(*change)
+        self.checks = folder / "sql" / "11_checks"
+        for file in self.checks.glob("*.sql"):
+            if file.stem != HOLDS:
                 file.unlink()
+                self.change("sql/deploy.sql", self._line(file.stem), "")
         self._git("init", "-q", "-b", "main")
+
+    def claim(self, claim: str) -> None:
+        """Add a claim of this clone: its file, and its line where it is deployed."""
+        shutil.copy(ROOT / "sql" / "11_checks" / f"{claim}.sql", self.checks)
+        self.change("sql/deploy.sql", self._line(HOLDS), self._line(claim) + self._line(HOLDS))
+
+    @staticmethod
+    def _line(claim: str) -> str:
+        return f"\\ir 11_checks/{claim}.sql\n"
+
+    def change(self, name: str, before: str, after: str) -> None:
+        """Write another text into a file."""
+        text = (self.folder / name).read_text()
+        assert before in text, name
+        (self.folder / name).write_text(text.replace(before, after))
 
     def commit(self) -> str:
         """Commit everything; returns the commit's name."""
@@ -103,6 +122,8 @@ class BundleServer(AirflowServer):
         }
         config["dag_processor"]["dag_bundle_config_list"] = json.dumps([bundle])
         config["dag_processor"]["dag_bundle_storage_path"] = str(self.home / "bundles")
+        config["core"]["min_serialized_dag_update_interval"] = "0"  # not 30 s: commits follow each other faster here
+        config["scheduler"].update({"trigger_timeout_check_interval": "1", "scheduler_heartbeat_sec": "1"})
         config["workers"] = {"execution_api_timeout": "60"}  # on a busy machine the API takes its time
         with path.open("w") as file:
             config.write(file)
@@ -126,32 +147,65 @@ class Site:
 
     def wait(self, ready: Callable[[], bool], what: str) -> None:
         """Ask until it is so, or until a process of Airflow has ended."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not ready():
             self.airflow.check()
-            assert time.monotonic() < deadline, f"{what}: not within {PATIENCE} s"
+            assert time.monotonic() < deadline, f"{what}: not within {TIMEOUT} s"
             time.sleep(0.5)
 
-    def knows(self, commit: str) -> bool:
-        """Whether the DAG processor has read the cleanup of a commit."""
+    def knows(self, commit: str, dag_id: str = CLEANUP) -> bool:
+        """Whether the DAG processor has read a DAG of a commit."""
         try:
-            return bool(self.api.get(f"/api/v2/dags/{CLEANUP}")["bundle_version"] == commit)
-        except (AirflowError, OSError):
+            return bool(self.api.get(f"/api/v2/dags/{dag_id}")["bundle_version"] == commit)
+        except AirflowError:
             return False
+
+    def change(self, name: str, before: str, after: str) -> None:
+        """Commit another text of a file, and wait until it is known."""
+        self.repository.change(name, before, after)
+        commit = self.repository.commit()
+        self.wait(lambda: self.knows(commit, BACKFILL), "the new commit is known")
 
     def run(self, dag_id: str) -> tuple[str, dict[str, str]]:
         """Run a DAG to its end; its state and that of its tasks."""
         return self.follow(dag_id, self.trigger(dag_id))
 
-    def trigger(self, dag_id: str) -> str:
+    def trigger(self, dag_id: str, **params: Any) -> str:
         """Start a run; a DAG that is paused takes the slot that the scheduler would run at once when it is unpaused."""
         if self.api.get(f"/api/v2/dags/{dag_id}")["is_paused"]:
-            return self.api.trigger(dag_id, {})
-        return str(self.api.post(f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"])
+            return self.api.trigger(dag_id, params)
+        run = self.api.post(f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": params})
+        return str(run["dag_run_id"])
+
+    def rebuild(self) -> str:
+        """Start a rebuild that waits for approval."""
+        run_id = self.trigger(BACKFILL, rebuild=True, history=False)
+        self.wait(
+            lambda: (APPROVE, "awaiting_input") in [(t.task_id, t.state) for t in self.api.tasks(BACKFILL, run_id)],
+            "the run waits for approval",
+        )
+        # Nobody answers as fast as a program, which Airflow mistakes for a task that has died while it paused: the
+        # scheduler has to hear of the pause first.
+        for _ in range(2):
+            beat = self.heartbeat()
+            self.wait(lambda beat=beat: self.heartbeat() != beat, "a heartbeat of the scheduler")  # type: ignore[misc]
+        return run_id
+
+    def heartbeat(self) -> str:
+        """When the scheduler was last known to be alive."""
+        return str(self.api.get("/api/v2/monitor/health")["scheduler"]["latest_scheduler_heartbeat"])
+
+    def answer(self, run_id: str, option: str) -> tuple[str, dict[str, str]]:
+        """Answer a rebuild's question and wait for the end of the run; its state and that of its tasks."""
+        run = f"/api/v2/dags/{BACKFILL}/dagRuns/{quote(run_id, safe='')}"
+        self.api.patch(
+            f"{run}/taskInstances/{APPROVE}/-1/hitlDetails", {"chosen_options": [option], "params_input": {}}
+        )
+        return self.follow(BACKFILL, run_id)
 
     def follow(self, dag_id: str, run_id: str) -> tuple[str, dict[str, str]]:
         """Wait for the end of a run; its state and that of its tasks."""
-        state = self.api.follow(dag_id, run_id, changed=lambda task: None, timeout=PATIENCE, pause=1)
+        state = self.api.follow(dag_id, run_id, changed=lambda task: None, timeout=TIMEOUT, pause=1)
         return state, {task.task_id: task.state for task in self.api.tasks(dag_id, run_id)}
 
     def told(self, *titles: str) -> list[str]:
@@ -172,9 +226,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def killboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Everything, running: a cache that is 60 days old, and a repository whose only claim always holds."""
+    """Everything, running: a cache that is 60 days old, and the repository."""
     repository = Repository(tmp_path_factory.mktemp("repository"))
-    repository.claim.write_text("-- Nothing is claimed yet.\nselect 1 as nothing where false;\n")
     commit = repository.commit()
     home = tmp_path_factory.mktemp("airflow")
     with (
@@ -231,8 +284,8 @@ def test_a_run_that_is_ended_goes_on_with_its_own_sql(killboard: Site) -> None:
     assert database.value(cutoff) > begun
     half = database.value(cutoff)
 
-    # Meanwhile there is a new commit, whose claim finds what the one of the run's own commit does not look for.
-    shutil.copy(ROOT / site.repository.claim.relative_to(site.repository.folder), site.repository.claim)
+    # Meanwhile there is a new commit, with a claim that finds what those of the run's own commit do not look for.
+    site.repository.claim(CLAIM)
     commit = site.repository.commit()
     site.wait(lambda: site.knows(commit), "the new commit is known")
     corrupt(database)
@@ -247,7 +300,8 @@ def test_a_run_that_is_ended_goes_on_with_its_own_sql(killboard: Site) -> None:
         },
     )
     state, tasks = site.follow(CLEANUP, run_id)
-    assert state == tasks[f"verify.{CLAIM}"] == "success"
+    assert state == tasks[f"verify.{HOLDS}"] == "success"
+    assert f"verify.{CLAIM}" not in tasks
     assert site.api.get(run)["bundle_version"] != commit
     assert database.value(cutoff) > half
     assert {row[2] for row in database.oracle()} == {"lastKillTime"}
@@ -263,7 +317,7 @@ def test_a_claim_that_does_not_hold_is_told_once(killboard: Site) -> None:
     assert database.oracle() == []
 
     title = f"{CLAIM} does not hold: 1 row"
-    meaning, _, advice = read_check(site.repository.claim).text.partition("What to do: ")
+    meaning, _, advice = read_check(site.repository.checks / f"{CLAIM}.sql").text.partition("What to do: ")
     for text in site.told(title, f"Solved: {title}", LATE):
         words = " ".join(re.sub("<[^>]*>", " ", text).split())
         for part in (
@@ -290,6 +344,60 @@ def test_a_database_that_is_down_is_told_once(killboard: Site) -> None:
     site.server.start()
     assert site.run(FOLD)[0] == "success"
     site.told("Solved: PostgreSQL does not answer")
+
+
+@pytest.fixture(scope="module")
+def asking(killboard: Site) -> Site:
+    """The same, where a rebuild waits for approval."""
+    killboard.api.post("/api/v2/variables", {"key": "entity_stats_approval", "value": "rebuild"})
+    return killboard
+
+
+def test_a_rebuild_waits_until_it_is_approved(asking: Site) -> None:
+    site, database = asking, asking.database
+    begun = database.value(BEGUN)
+    run_id = site.rebuild()
+    for text in site.told(QUESTION):
+        assert (
+            f"Answer: {site.airflow.url}/dags/{BACKFILL}/runs/{quote(run_id)}/tasks/{APPROVE}/required_actions" in text
+        )
+    assert database.value(BEGUN) == begun
+    state, tasks = site.answer(run_id, "Approve")
+    assert state == tasks[APPROVE] == tasks["finish"] == "success"
+    assert database.value(BEGUN) > begun
+    assert database.oracle() == []
+    site.told()
+
+
+def test_a_rebuild_that_nobody_answers_fails(asking: Site) -> None:
+    site = asking
+    begun = site.database.value(BEGUN)
+    site.change("dags/entity_stats/approval.py", "TIMEOUT = timedelta(hours=12)", "TIMEOUT = timedelta(seconds=1)")
+    run_id = site.trigger(BACKFILL, rebuild=True)
+    state, tasks = site.follow(BACKFILL, run_id)
+    assert state == tasks[APPROVE] == "failed"
+    assert tasks["begin"] == "upstream_failed"
+    for text in site.told(f"{BACKFILL}: {APPROVE} has failed", QUESTION):
+        assert "Nobody has answered in time: nothing was done." in text
+    assert site.database.value(BEGUN) == begun
+
+
+def test_a_deadline_speaks_of_approval_and_a_rejected_rebuild_is_skipped(asking: Site) -> None:
+    site = asking
+    begun = site.database.value(BEGUN)
+    site.repository.change(
+        "dags/entity_stats/approval.py", "TIMEOUT = timedelta(seconds=1)", "TIMEOUT = timedelta(hours=12)"
+    )
+    site.change("dags/entity_stats_backfill.py", "DEADLINE = timedelta(hours=24)", "DEADLINE = timedelta(seconds=1)")
+    run_id = site.rebuild()
+    for text in site.told(f"{BACKFILL} has not finished within 1 s", QUESTION):
+        assert "If it awaits input, it waits for approval" in text
+    state, tasks = site.answer(run_id, "Reject")
+    assert {state, *(tasks.pop(task) for task in ("deploy", "guard", APPROVE))} == {"success"}
+    assert set(tasks.values()) == {"skipped"}
+    assert site.database.value(BEGUN) == begun
+    # What an earlier run has failed at is well again.
+    site.told(f"Solved: {BACKFILL}: {APPROVE} has failed")
 
 
 def corrupt(database: Database) -> int:

@@ -14,10 +14,10 @@ import pytest
 from pglast.parser import scan
 from psycopg.sql import Identifier
 
-from tests.checks.claims import offences
-from tests.database import SQL, WRITER, Database
-from tests.invariants.world import assert_exact, deadlocks, pending, until_blocked
-from tests.sql.test_reads import everything
+from tests.fixtures.database import SQL, WRITER, Database
+from tests.fixtures.worlds import assert_exact, deadlocks, pending, until_blocked
+from tests.sql.checks.claims import offences
+from tests.sql.reads.test_reads import everything
 
 INSERT = "insert into public.killmails select * from test.killmails({rows}, {seed})"
 #: A killmail of 77, killed by 88: nobody else has these ids.
@@ -109,11 +109,10 @@ def test_read_only_at_the_end(ready: Database, writer: psycopg.Connection[Any], 
 
 
 def names(database: Database) -> set[str]:
-    """Every name in those functions and claims of ours that read killmails themselves, where columns of the site's could be mistaken for it."""
+    """Every name in those functions of ours that read killmails themselves, where columns of the site's could be mistaken for it."""
     texts = [
         row[0] for row in database.fetch("select pg_get_functiondef(f) from entity_stats.deployed_functions() as f")
     ]
-    texts += [file.read_text() for file in (SQL / "7_checks").rglob("*.sql")]
     return {
         token
         for text in texts
@@ -195,7 +194,7 @@ def test_vacuum_full_is_queued(ready: Database, writer: psycopg.Connection[Any])
             holder.rollback()
             queued.result()
     assert ready.value('select count(*) from public.killmails where "killmailId" > 9000000') == 2 * len(tables)
-    assert ready.fetch("select * from entity_stats.invalidation") == []
+    assert ready.fetch("select * from public.entity_stats_invalidation") == []
     assert_exact(ready)
 
 
@@ -222,6 +221,29 @@ def test_the_schema_is_dropped(ready: Database, writer: psycopg.Connection[Any])
     ready.load(SQL / "deploy.sql")
     ready.execute("call entity_stats.backfill()")
     writer.execute(INSERT.format(rows=20, seed=4))
+    assert_exact(ready)
+
+
+def test_the_schema_is_nearly_dropped(ready: Database, writer: psycopg.Connection[Any]) -> None:
+    """While somebody drops it, all our tables are locked; when that is rolled back, the cache says what it has missed."""
+    heard = warnings(writer)
+    with (
+        ready.connect(autocommit=False) as dropping,
+        ThreadPoolExecutor() as pool,
+        writer.transaction(),
+    ):
+        writer.execute("lock table public.killmails in row exclusive mode")
+        dropped = pool.submit(dropping.execute, "drop schema entity_stats cascade")
+        until_blocked(ready, dropping)
+        writer.execute(kill(9000002))
+        dropping.cancel()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            dropped.result()
+        dropping.rollback()
+    assert heard == []
+    [(status, reason)] = ready.fetch("select status, reason from entity_stats.status()")
+    assert (status, reason.split(":")[0]) == ("stale", "killmails were not captured")
+    ready.execute("call entity_stats.backfill()")
     assert_exact(ready)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from demo.server import EmbeddedServer
+from local.server import EmbeddedServer
 from tests.conftest import TIMEZONE
-from tests.database import SQL, WRITER, Database, Databases
-from tests.invariants.world import KILLMAILS, Worlds, assert_exact, pending, rows_of, until
+from tests.fixtures.database import SQL, WRITER, Database, Databases
+from tests.fixtures.worlds import KILLMAILS, Worlds, assert_exact, pending, rows_of, until
+from tests.sql.checks.claims import claim
 
 LOOK = "call entity_stats.look_at_source()"
 WITHOUT_EVENT_TRIGGERS = "drop event trigger entity_stats_ddl; drop event trigger entity_stats_drop"
@@ -46,7 +47,7 @@ def assert_stale(database: Database, *said: str) -> None:
     for text in said:
         assert text in str(reason)
     # Pages hear of what was noted; what was not yet, the next look notes.
-    if database.value("select exists (select from entity_stats.invalidation)"):
+    if database.value("select exists (select from public.entity_stats_invalidation)"):
         assert not database.value("select public.is_stats_cache_populated()")
 
 
@@ -123,7 +124,7 @@ def test_who_waits_for_killmails_holds_nothing_of_ours(worlds: Worlds, operation
         held = past.fetch(
             """
             select l.relation::regclass::text from pg_locks as l
-            where l.pid = %s and l.granted and l.relation in ('entity_stats.source'::regclass, 'entity_stats.invalidation'::regclass)
+            where l.pid = %s and l.granted and l.relation in ('entity_stats.source'::regclass, 'public.entity_stats_invalidation'::regclass)
             """,
             [session.info.backend_pid],
         )
@@ -545,9 +546,10 @@ def test_a_policy_that_operators_are_subject_to(ready: Database) -> None:
                 assert "stale: row-level security" in said[0]
                 assert "(policy all_but_the_last_hour)" in said[0]
                 wrong, month = (ready.value("select entity_stats.start_run('check')") for _ in range(2))
-                check = "select entity_stats.run_check(%s, 'claim', 'fail', %s)"
-                ready.execute(check, [wrong, """select 5 as "entityId", 'character' as "entityType" """])
-                ready.execute(check, [month, "select date '2020-01-01' as month"])
+                claim(ready, "a_figure", "fail", """select 5 as "entityId", 'character' as "entityType" """)
+                claim(ready, "a_month", "fail", "select date '2020-01-01' as month")
+                ready.execute("select entity_stats.run_check(%s, 'a_figure')", [wrong])
+                ready.execute("select entity_stats.run_check(%s, 'a_month')", [month])
                 for statement in (
                     f"call entity_stats.repair({wrong})",
                     f"call entity_stats.repair({month})",
@@ -640,23 +642,20 @@ def test_subscribed(ready: Database) -> None:
 
 def test_upgraded_by_logical_replication() -> None:
     """Schema copied, everything published and subscribed with its initial copy: the copy refuses to be ready."""
-    with EmbeddedServer(durable=False, timezone=TIMEZONE, settings={"wal_level": "logical"}) as server:
-        databases = Databases(server)
-        with databases.site() as old, databases.site() as new:
+    # Two servers: in one, creating a slot for a table waits for DROP SUBSCRIPTION, which waits for that slot.
+    publisher = EmbeddedServer(durable=False, timezone=TIMEZONE, settings={"wal_level": "logical"})
+    subscriber = EmbeddedServer(durable=False, timezone=TIMEZONE)
+    with publisher, subscriber:
+        before, after = Databases(publisher), Databases(subscriber)
+        with before.site() as old, after.site() as new:
             old.execute(KILLMAILS)
             old.execute("insert into public.killmails select * from test.killmails(400, 1)")
             old.execute("call entity_stats.backfill()")
             old.execute("create publication everything for all tables")
-            old.execute("select pg_create_logical_replication_slot('upgrade', 'pgoutput')")
             new.execute("truncate entity_stats.state, entity_stats.source, entity_stats.ledger cascade")
             # Everything of ours that the old one publishes, as a copied schema has it: empty.
-            new.execute(
-                f"create subscription upgrade connection '{old.conninfo}' publication everything "
-                "with (create_slot = false, slot_name = 'upgrade')"
-            )
+            new.execute(f"create subscription upgrade connection '{old.conninfo}' publication everything")
             try:
-                from tests.invariants.world import until
-
                 until(new, "select count(*) = 400 from public.killmails")
                 until(new, "select count(*) = 1 from entity_stats.state")
                 assert not new.value("select public.is_stats_cache_populated()")
@@ -665,7 +664,8 @@ def test_upgraded_by_logical_replication() -> None:
             assert_stale(new, "killmails were copied by logical replication", "call entity_stats.backfill()")
             new.execute("call entity_stats.backfill()")
             assert_exact(new)
-        databases.close()
+        after.close()
+        before.close()
 
 
 def test_the_operators_role_is_renamed(ready: Database) -> None:

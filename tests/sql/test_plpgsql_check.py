@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.database import Database
+from tests.fixtures.database import Database
 
 
 def available() -> bool:
@@ -48,10 +48,9 @@ where r.tgrelid is not null or not r."isTrigger"
 """
 
 
-#: What is meant so: operators alone may run the text of a check; the event trigger runs what it has formatted itself; a COMMIT where there can
+#: What is meant so: the event trigger runs what it has formatted itself; a COMMIT where there can
 #: be none is how a procedure learns that it is in a transaction block.
 MEANT = {
-    ("entity_stats.run_check(bigint,text,text,text)", "text type variable is not sanitized"),
     ("entity_stats.watch_ddl()", "text type variable is not sanitized"),
     ("entity_stats.commit_in_a_block()", "invalid transaction termination"),
     ("entity_stats.require_autocommit(text)", "cannot commit while a subtransaction is active"),

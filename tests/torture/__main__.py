@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from demo.server import EmbeddedServer
+from local.server import EmbeddedServer
 from tests.torture import faults, recount
 from tests.torture.maintenance import Operator, Reader
 from tests.torture.site import Owner
@@ -35,7 +35,7 @@ SETTINGS = {
 }
 
 #: Seconds that sessions get to end what they are at after a round; killmails above which some are deleted before the next.
-PATIENCE, MANY = 60, 60_000
+TIMEOUT, MANY = 60, 60_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,7 +117,7 @@ class Torture:
         world.begin()
         actors: list[Actor] = [Writer(world, n, seed, 100_000 * number) for n in range(world.clients)]
         actors += [Operator(world, 0, seed), Operator(world, 1, seed), Reader(world, 0, seed)]
-        actors += [Owner(world, 0, seed), faults.Fate(world, 0, seed)]
+        actors += [Owner(world, 0, seed), faults.Faults(world, 0, seed)]
         for actor in actors:
             actor.start()
         try:
@@ -128,7 +128,7 @@ class Torture:
 
     def _end(self, actors: Sequence[Actor], findings: list[str]) -> None:
         """Wait for all to end; who does not is ended, and that is a finding."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         for writer in [actor for actor in actors if isinstance(actor, Writer)]:
             writer.join(max(0.0, deadline - time.monotonic()))
         recount.end_prepared(self.world.database)  # or whoever waits for their locks waits for ever
@@ -139,8 +139,8 @@ class Torture:
                 "select a.query, a.wait_event, pg_terminate_backend(a.pid) from pg_stat_activity as a where a.application_name = %s",
                 [f"torture {actor.name}"],
             )
-            findings.append(f"{actor.name} hung for {PATIENCE} s: {rows}")
-            actor.join(PATIENCE)
+            findings.append(f"{actor.name} hung for {TIMEOUT} s: {rows}")
+            actor.join(TIMEOUT)
         findings += [f"{actor.name} broke: {actor.crash!r}" for actor in actors if actor.crash]
 
     def _failures(self) -> list[str]:

@@ -14,12 +14,12 @@ from typing import ClassVar
 
 import psycopg
 
-from demo.server import EmbeddedServer
-from tests.database import Database
-from tests.invariants.world import until
+from local.server import EmbeddedServer
+from tests.fixtures.database import Database
+from tests.fixtures.worlds import until
 from tests.torture.world import Actor, World
 
-VICTIMS = """
+SESSIONS = """
 select a.pid, a.application_name like 'torture site%%' from pg_stat_activity as a
 where a.datname = current_database() and a.pid <> pg_backend_pid()
 and (a.application_name like any (array['torture writer%%', 'torture maintenance%%', 'torture site%%']) or a.application_name = 'psql')
@@ -27,15 +27,15 @@ order by a.pid
 """
 
 
-class Fate(Actor):
-    """Strikes sessions one by one."""
+class Faults(Actor):
+    """Cancels or terminates sessions, one by one."""
 
     KIND = "fault"
     PAUSE = 1.0
     WEIGHTS: ClassVar = {"cancel": 3, "terminate": 2}
 
     def _strike(self, how: str, function: str) -> None:
-        pids = self.execute(VICTIMS, []).fetchall()
+        pids = self.execute(SESSIONS, []).fetchall()
         if not pids:
             return
         pid, site = self.draw.choice(pids)
@@ -65,13 +65,13 @@ def crash(world: World, kill: bool) -> None:
 def _crash(world: World, kill: bool) -> None:
     world.tally.add("fault", "kill -9 of a backend" if kill else "immediate shutdown")
     if kill:
-        witness = world.database.connect()
+        other = world.database.connect()
         victim = world.database.connect()
         os.kill(victim.info.backend_pid, signal.SIGKILL)
         victim.close()
         with suppress(psycopg.OperationalError):  # the server ends all sessions when it notices
             while True:
-                witness.execute("select pg_sleep(0.05)")
+                other.execute("select pg_sleep(0.05)")
     else:
         world.server.restart("immediate")
     world.database.close()

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import psycopg
 
-from tests.database import HISTORY_ORACLE, SQL
-from tests.sql.test_reads import everything
+from tests.fixtures.database import HISTORY_ORACLE, SQL
+from tests.sql.reads.test_reads import everything
 from tests.torture.world import Actor
 from tests.torture.writers import ALTERING
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg
 
-from tests.database import SQL, Database
-from tests.invariants.world import until
+from tests.fixtures.database import SQL, Database
+from tests.fixtures.worlds import until
 from tests.torture.site import LEFT, PUT_BACK
 from tests.torture.world import World, ours
 

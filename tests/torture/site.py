@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import psycopg
 
-from tests.database import WRITER
+from tests.fixtures.database import WRITER
 from tests.torture.world import AWAY, SHORT, Actor, ours, said
 from tests.torture.writers import COLUMNS
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from demo.server import EmbeddedServer
-from tests.database import WRITER
+from local.server import EmbeddedServer
+from tests.fixtures.database import WRITER
 from tests.torture import recount
 from tests.torture.__main__ import SETTINGS, main
 from tests.torture.world import World

@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 
 import psycopg
 
-from demo.server import EmbeddedServer, ServerError
-from tests.database import SQL, WRITER, Database
-from tests.invariants.world import GRANTS, KILLMAILS, PATIENCE
+from local import SAMPLE
+from local.server import EmbeddedServer, ServerError
+from tests.fixtures.database import SQL, WRITER, Database
+from tests.fixtures.worlds import GRANTS, KILLMAILS, TIMEOUT
 
 #: Hostile inputs: the step of that name is taken only while its input is let in (--inputs, --without).
 INPUTS = {
@@ -195,7 +196,7 @@ class World:
         with psycopg.connect(self.server.conninfo(), autocommit=True) as session:
             session.execute("create database torture")
             session.execute(f"create role {WRITER} login".encode())
-        self.database.load(SQL / "sample" / "killmails.sql")
+        self.database.load(SAMPLE)
         self.database.execute(KILLMAILS + GRANTS + SITE)
         self.database.execute("insert into public.killmails select * from torture.killmails(%s, 2000, 1)", [NOBODY])
         self.database.load(SQL / "deploy.sql")
@@ -239,7 +240,7 @@ class World:
 
     def connect(self, name: str, **parameters: Any) -> psycopg.Connection[Any] | None:
         """A session that says in the log whose it is; None when the torture ends before the server is back."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not self.stop.is_set():
             try:
                 return self.database.connect(application_name=f"torture {name}", **parameters)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import psycopg
 
-from tests.database import WRITER
+from tests.fixtures.database import WRITER
 from tests.torture.world import NOBODY, Actor, World, ours, said
 
 COLUMNS = (

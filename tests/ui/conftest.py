@@ -28,14 +28,15 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from demo.airflow_api import AirflowError
-from demo.airflow_server import AirflowServer, free_port
-from tests.database import Database
+from local.airflow_api import AirflowError
+from local.airflow_server import AirflowServer
+from local.server import free_port
+from tests.fixtures.database import Database
 
 CONNECTION = "entity_stats_db"
 
 #: Seconds to start; long, because only a failure takes so long.
-PATIENCE = 240
+TIMEOUT = 240
 
 FLAGS = [
     "--no-sandbox",
@@ -50,13 +51,13 @@ FLAGS = [
 
 def await_(ready: Callable[[], bool], what: str) -> None:
     """Ask until it is so."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not ready():
-        assert time.monotonic() < deadline, f"{what} not within {PATIENCE} s"
+        assert time.monotonic() < deadline, f"{what} not within {TIMEOUT} s"
         time.sleep(0.3)
 
 
-expect.set_options(timeout=1000 * PATIENCE / 2)
+expect.set_options(timeout=1000 * TIMEOUT / 2)
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +81,7 @@ def airflow(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             server.check()
             try:
                 return server.healthy() and "entity_stats_backfill" in server.api.dags()
-            except (AirflowError, OSError):
+            except AirflowError:
                 return False
 
         await_(found, "Airflow healthy")
@@ -178,7 +179,7 @@ def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A fresh profile."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(1000 * PATIENCE / 2)
+    context.set_default_timeout(1000 * TIMEOUT / 2)
     yield context
     context.close()
 

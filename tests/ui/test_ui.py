@@ -12,8 +12,9 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import BrowserContext, FrameLocator, Page, expect
 
-from demo.airflow_server import AirflowServer, free_port
-from tests.database import SQL, Database
+from local.airflow_server import AirflowServer
+from local.server import free_port
+from tests.fixtures.database import SQL, Database
 from tests.ui.conftest import status
 
 NAME = "Entity stats cache"
@@ -77,10 +78,8 @@ def test_tab_on_a_dag_and_on_a_run(page: Page, airflow: AirflowServer, point: Po
     point(ready)
     body: dict[str, Any] = {"logical_date": None, "conf": {}}
     run_id = airflow.api.post("/api/v2/dags/entity_stats_backfill/dagRuns", body)["dag_run_id"]
-    run = ready.value("select entity_stats.start_run('backfill', null, %s)", [json.dumps({"run": run_id})])
-    ready.execute(
-        'select entity_stats.finish_run(%s, \'success\', \'{"steps": {"Phase 1": ["Backfilled 7"]}}\')', [run]
-    )
+    run = ready.value("select entity_stats.start_run('backfill', airflow_run => %s)", [run_id])
+    ready.execute("select entity_stats.finish_run(%s, 'success', %s)", [run, json.dumps({"Phase 1": ["Backfilled 7"]})])
 
     page.goto(f"{airflow.url}/dags/entity_stats_backfill")
     page.get_by_role("link", name=NAME).click()
@@ -239,6 +238,17 @@ def test_an_entity_and_the_lists_on_every_screen(
     expect(page.locator("#top [aria-current]").last).to_have_text("solo kills")
     expect(page.locator("#top [aria-current]").first).to_have_text("14d")
     expect(entity).to_have_count(1)
+
+
+def test_deep_links(page: Page, airflow: AirflowServer, point: Point, ready: Database) -> None:
+    """The addresses that docs/runbook.md gives: an entity, and what its figures are made of."""
+    point(ready)
+    page.goto(f"{airflow.url}/entity-stats/?entity=2#lookup")
+    expect(page.locator("#character h3")).to_be_in_viewport()
+    expect(page.locator("#explain")).to_have_count(0)
+    page.goto(f"{airflow.url}/entity-stats/?entity=2&explain=character&period=30d#explain")
+    expect(page.locator("#explain h3")).to_be_in_viewport()
+    expect(page.locator("#explain h3")).to_contain_text("Character 2, 30d")
 
 
 def test_bad_id_is_refused(context: BrowserContext, airflow: AirflowServer, point: Point, ready: Database) -> None:
