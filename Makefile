@@ -29,7 +29,7 @@ help: ## List the commands
 .PHONY: venv
 venv: $(STAMP) ## Install everything into .venv
 
-$(STAMP): requirements.txt constraints.txt
+$(STAMP): requirements.txt dags/requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}: choose another with make PYTHON=...")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt --constraint constraints.txt
@@ -40,8 +40,8 @@ demo: $(STAMP) ## Fill the cache while killmails keep arriving, by a real Airflo
 	$(BIN)/python -m demo.run
 
 .PHONY: test
-test: lint ## Lint, then all tests on the embedded server: half an hour on two cores
-	@echo 'All tests on the embedded server: half an hour on two cores. A dot is a test; at the end of a line, how much is done.'
+test: lint ## Lint, then all tests on the embedded server: a quarter of an hour on two cores
+	@echo 'All tests on the embedded server: a quarter of an hour on two cores. A dot is a test; at the end of a line, how much is done.'
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: test-pg
@@ -55,7 +55,7 @@ torture: $(STAMP) ## Every hostile act of a site on its killmails at once, judge
 
 .PHONY: test-reads
 test-reads: $(STAMP) ## Every entity straight from killmails in every period, one by one, beside a recount: a quarter of an hour
-	ENTITIES=1000000 $(BIN)/python -m pytest tests/sql/test_reads.py -k without_the_cache -n 2 $(ARGS)
+	ENTITIES=1000000 $(BIN)/python -m pytest tests/sql/reads/test_reads.py -k without_the_cache -n 2 $(ARGS)
 
 .PHONY: test-scheduler
 test-scheduler: $(STAMP) ## The DAGs from a Git bundle under a real scheduler: alerts by webhook and mail, runs that are ended
@@ -78,16 +78,15 @@ screenshots: $(STAMP) ## Take the documentation's pictures anew, in the demo's w
 lint: $(STAMP) ## Check Python, SQL and the SQL inside PL/pgSQL bodies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(wildcard dags plugins) demo docs tests .ci/*.py
-	$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar sql tests
+	$(BIN)/mypy $(wildcard dags plugins) demo docs local benchmarks tests .ci/*.py
+	$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar sql local benchmarks tests
 	$(BIN)/python .ci/embedded_sql.py
-	$(BIN)/python .ci/house_rules.py
 
 .PHONY: format
 format: $(STAMP) ## Format Python and mend what the linters can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/sqlfluff fix --processes 2 --disable-progress-bar sql tests
+	$(BIN)/sqlfluff fix --processes 2 --disable-progress-bar sql local benchmarks tests
 
 .PHONY: up
 up: $(STAMP) ## Start the demo's world and leave it running, the Airflow UI on localhost
@@ -108,22 +107,21 @@ alert-test: $(STAMP) ## Send a message through the alert connection (AIRFLOW_CON
 
 .PHONY: bench
 bench: $(STAMP) ## Measure what docs/performance.md shows, half an hour (ARGS="--quick --output /tmp": five minutes, kept elsewhere)
-	$(BIN)/python -m tests.benchmarks --output docs $(ARGS)
+	$(BIN)/python -m benchmarks --output docs $(ARGS)
 
 .PHONY: bench-long
 bench-long: $(STAMP) ## For docs/performance.md as well: a soak of 20 minutes, backfills of 20 million killmails, new prices for a million; an hour
-	$(BIN)/python -m tests.benchmarks.soak
-	$(BIN)/python -m tests.benchmarks.repricing
-	$(BIN)/python -m tests.benchmarks.filling
+	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.repricing
+	$(BIN)/python -m benchmarks.filling
 
 .PHONY: bench-reads
 bench-reads: $(STAMP) ## Measure reads, for docs/read-api.md: make bench-reads KILLMAILS=5000000
-	$(BIN)/python -m tests.benchmarks.reads $(or $(KILLMAILS),5000000) --output docs/benchmarks/reads.md
+	$(BIN)/python -m benchmarks.reads $(or $(KILLMAILS),5000000) --output docs/benchmarks/reads.md
 
 .PHONY: docs
-docs: $(STAMP) ## Write docs/read-api.md from the catalog's comments, docs/performance.md from the last results
-	$(BIN)/python -m docs.read_api
-	$(BIN)/python -m tests.benchmarks.report
+docs: $(STAMP) ## Write the generated pages: docs/claims.md, docs/read-api.md, docs/performance.md
+	$(BIN)/python -m docs.generate
 
 .PHONY: lock
 lock: ## Renew constraints.txt from requirements.txt

@@ -5,7 +5,7 @@ by way of pglast); what it embeds (statements, queries, expressions) is cut out 
 sqlfluff with the project's rules. Findings are printed as `file:line: rule: message`; the exit status is 1 if
 there are any. Text that a body puts together and executes is not looked into.
 
-    .ci/embedded_sql.py [FILE_OR_FOLDER ...]    default: sql
+    .ci/embedded_sql.py [FILE_OR_FOLDER ...]    default: sql local
 """
 
 from __future__ import annotations
@@ -372,7 +372,7 @@ def check(paths: Iterable[Path]) -> list[Finding]:
 
 def main(arguments: list[str]) -> int:
     """Lint files and folders, print the findings, return the exit status."""
-    findings = check([Path(argument) for argument in arguments] or [ROOT / "sql"])
+    findings = check([Path(argument) for argument in arguments] or [ROOT / "sql", ROOT / "local"])
     for finding in findings:
         print(finding)
     return 1 if findings else 0

@@ -1,7 +1,4 @@
-"""Write docs/read-api.md: the read API as the catalog of a deployed database comments it, around examples.
-
-    python -m docs.read_api            write the page
-    python -m docs.read_api --check    exit status 1 when the page is not what would be written
+"""docs/read-api.md: the read API as the catalog of a deployed database comments it, around examples.
 
 The text around the reference is docs/read-api.in.md; `{reference}` stands for the reference, `{measured}` for what
 `make bench-reads` has written, `{result}` for what the example before it answers in a small world of generated
@@ -21,13 +18,10 @@ from pathlib import Path
 
 import psycopg
 
-from demo.server import EmbeddedServer
-
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "read-api.md"
 MEASURED = HERE / "benchmarks" / "reads.md"
 FRAME = HERE / "read-api.in.md"
-SQL = HERE.parent / "sql"
 
 #: The small world: two years, as of the night after them; ranks of that night and of the one before.
 WORLD = (
@@ -170,24 +164,3 @@ def page(session: psycopg.Connection[tuple[str, ...]]) -> str:
         FRAME.read_text(),
     )
     return frame.replace("{reference}", reference(session)).replace("{measured}", MEASURED.read_text().strip())
-
-
-def main(arguments: list[str]) -> int:
-    """Write or check the page; returns the exit status."""
-    with EmbeddedServer(durable=False) as server:
-        killmails = SQL / "sample" / "killmails.sql"
-        for file in [killmails, *sorted(set((SQL / "sample").glob("*.sql")) - {killmails}), SQL / "deploy.sql"]:
-            done = server.psql("postgres", "--quiet", "--output", os.devnull, "-f", file)
-            if done.returncode != 0:
-                raise RuntimeError(f"{file} failed:\n{done.stderr}")
-        with psycopg.connect(server.conninfo(), autocommit=True) as session:
-            fill(session)
-            text = page(session)
-    if "--check" in arguments:
-        return int(PAGE.read_text() != text)
-    PAGE.write_text(text)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
