@@ -26,14 +26,14 @@ BEFORE = "2ae5a076b5e3e0b8c21fe48b97547324336e688d"
 TWO_LISTS = "1ae0cc53798de15a3698a0900c84d4e40635a662"
 #: The last version with a table of who is on a list, and with invalidations within the schema.
 LISTS_IN_A_TABLE = "363defcfa0447be0a884d37a9db222233a5ba395"
-#: The last version that kept all of a run in one document; its claims are views.
-RUNS_IN_A_DOCUMENT = "c3da3e83d33cdab46b23c3556a98add0242ee2d0"
+#: This version, but for what is being changed: the first whose claims are views.
+LAST_COMMIT = "HEAD"
 
 VERSIONS = {
     "before": BEFORE,
     "two lists": TWO_LISTS,
     "lists in a table": LISTS_IN_A_TABLE,
-    "runs in a document": RUNS_IN_A_DOCUMENT,
+    "last commit": LAST_COMMIT,
 }
 
 CACHE = "select count(*) from public.entity_stats_cache"
