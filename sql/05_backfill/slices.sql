@@ -16,11 +16,12 @@ begin
         where isfinite(k."killmailTime");
     end if;
 
-    return least(coalesce(date_part('year', first_time at time zone 'UTC')::integer, this_year), this_year);
+    -- Killmails from before EVE Online are errors: the first slice has them, and slices stay small.
+    return least(greatest(coalesce(date_part('year', first_time at time zone 'UTC')::integer, this_year), 2003), this_year);
 end
 $$;
 
-comment on function entity_stats.first_year() is 'Year (UTC) of the first killmail of a partitioned table, else this year.';
+comment on function entity_stats.first_year() is 'Year (UTC) of the first killmail of a partitioned table, 2003 at the earliest, else this year.';
 
 -- So many years that a slice takes seconds and adds few totals of its own: about four million killmails, whose totals fit into
 -- the work_mem of build_slice().

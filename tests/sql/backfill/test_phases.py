@@ -158,3 +158,11 @@ def test_who_is_done_helps(source: Database) -> None:
 def test_small_tables_are_read_in_one_slice(source: Database) -> None:
     source.load(SQL / "deploy.sql")
     assert source.value("select entity_stats.years_per_slice(2007)") > 100
+
+
+def test_times_before_eve_online_make_no_big_slices(ready: Database) -> None:
+    """Years are divided by what all of them hold: thousands of empty ones would put the whole table into one slice."""
+    ready.execute("""insert into public.killmails ("killmailId", "killmailTime") values (1, '4713-02-01 BC')""")
+    assert ready.value("select entity_stats.first_year()") == 2003
+    ready.execute("call entity_stats.backfill(rebuild => true)")
+    assert_exact(ready)
