@@ -8,21 +8,9 @@ set row_security = off
 set lock_timeout = '50ms'
 as $$
 declare
-    name record;
     filled boolean;
 begin
-    -- By its name in the catalog: leaf::regclass of a table that is gone would be a number.
-    select
-        n.nspname as of_schema,
-        c.relname as of_table
-    into name
-    from pg_class as c
-    inner join pg_namespace as n on c.relnamespace = n.oid
-    where c.oid = leaf;
-
-    if found then
-        execute format('select exists (select from only %I.%I)', name.of_schema, name.of_table) into filled;
-    end if;
+    execute format('select exists (select from only %s)', entity_stats.name_of(leaf)) into filled;
     return filled;
 exception
     when lock_not_available or insufficient_privilege or undefined_table then

@@ -11,7 +11,7 @@ declare
     countable boolean := false;
 begin
     if current_setting('transaction_isolation') = 'read committed' then
-        execute format('select count(*) <= $1 from (select from only %s limit $1 + 1) as k', relation)
+        execute format('select count(*) <= $1 from (select from only %s limit $1 + 1) as k', entity_stats.name_of(relation))
         into countable
         using most;
     end if;
@@ -33,7 +33,7 @@ begin
             'union all '
             'select array[f.fact], 1, coalesce(entity_stats.waits(), ''more than 500 killmails'') '
             'from fact as f where (select count(*) > 500 from fact)',
-            relation
+            entity_stats.name_of(relation)
         )
         using weight;
     end if;

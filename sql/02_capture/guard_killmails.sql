@@ -51,53 +51,57 @@ as $$
 declare
     events text [] := array['insert', 'update', 'delete', 'truncate', 'temp_file_limit'];
     event text;
+    name text;
 begin
+    name := entity_stats.name_of(node);
     execute format(
         'create or replace trigger trigger_update_entity_stats_on_insert after insert on %1$s '
-        'referencing new table as arrived for each statement execute function public.update_entity_stats_on_insert()', node
+        'referencing new table as arrived for each statement execute function public.update_entity_stats_on_insert()', name
     );
     execute format(
         'create or replace trigger trigger_update_entity_stats_on_update after update on %1$s '
-        'referencing old table as gone new table as arrived for each statement execute function entity_stats.capture_update()', node
+        'referencing old table as gone new table as arrived for each statement execute function entity_stats.capture_update()', name
     );
     execute format(
         'create or replace trigger trigger_update_entity_stats_on_delete after delete on %1$s '
-        'referencing old table as gone for each statement execute function entity_stats.capture_delete()', node
+        'referencing old table as gone for each statement execute function entity_stats.capture_delete()', name
     );
     execute format(
         'create or replace trigger trigger_update_entity_stats_on_truncate before truncate on %1$s '
-        'for each statement execute function entity_stats.capture_truncate()', node
+        'for each statement execute function entity_stats.capture_truncate()', name
     );
     execute format(
         'create or replace trigger trigger_update_entity_stats_on_temp_file_limit before insert or update or delete on %1$s '
-        'for each statement when (current_setting(''temp_file_limit'') <> ''-1'') execute function entity_stats.lift_temp_file_limit()', node
+        'for each statement when (current_setting(''temp_file_limit'') <> ''-1'') execute function entity_stats.lift_temp_file_limit()', name
     );
     if (select c.relispartition and c.relkind = 'r' from pg_class as c where c.oid = node) then
         execute format(
             'create or replace trigger trigger_update_entity_stats_on_merge before insert on %1$s '
-            'for each row when (false) execute function entity_stats.keep_row()', node
+            'for each row when (false) execute function entity_stats.keep_row()', name
         );
         events := events || 'merge'::text;
     end if;
     -- Always: killmails that come in a session with session_replication_role = replica are killmails, too. Only: each node has
     -- its own triggers.
     foreach event in array events loop
-        execute format('alter table only %s enable always trigger trigger_update_entity_stats_on_%s', node, event);
+        execute format('alter table only %s enable always trigger trigger_update_entity_stats_on_%s', name, event);
     end loop;
     -- The operators' functions read the node itself when it is truncated.
     execute format(
-        'grant select on table %s to %s', node, (select n.nspowner::regrole from pg_namespace as n where n.nspname = 'entity_stats')
+        'grant select on table %s to %s', name, (select n.nspowner::regrole from pg_namespace as n where n.nspname = 'entity_stats')
     );
     return true;
 exception
     when lock_not_available then
         return false;
+    when undefined_table then
+        return true; -- dropped by now
 end
 $$;
 
 comment on function entity_stats.guard_node(
     regclass
-) is 'Creates the capture triggers of one node; false when its writers did not let go within 200 ms.';
+) is 'Creates the capture triggers of one node; false when its writers did not let go within 200 ms, true when it is gone.';
 
 create or replace procedure entity_stats.guard_killmails(patience interval default '10 minutes')
 language plpgsql

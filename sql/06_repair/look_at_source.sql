@@ -51,7 +51,10 @@ begin atomic
     insert into public.entity_stats_invalidation (reason)
     select format('partition %s came with killmails in it', f.node::regclass)
     from unnest(admit.fresh) as f (node)
-    where not admit.counted and exists (select from entity_stats.state as s where s.status <> 'empty');
+    where
+        -- What has gone again was counted with what it had, and nobody who saw it go knew of it.
+        (not admit.counted or f.node not in (select n.node::oid from entity_stats.nodes() as n (node)))
+        and exists (select from entity_stats.state as s where s.status <> 'empty');
 
     update entity_stats.source as s
     set
@@ -61,7 +64,7 @@ begin atomic
 end;
 
 comment on function entity_stats.admit(oid[], boolean) is
-'Adds tables that have come to killmails to what the cache stands on; killmails in them that it could not count invalidate it.';
+'Adds tables that have come to killmails to what the cache stands on; killmails in them that it could not count, or that have gone meanwhile, invalidate it.';
 
 create or replace function entity_stats.entities_in(leaf oid, entity_type text)
 returns bigint[]
@@ -75,14 +78,17 @@ begin
     execute format(
         'select array_agg(distinct p.id) from only %1$s as k '
         'cross join lateral (values (k."topAttacker%2$sId"::bigint), (k."victim%2$sId"::bigint)) as p (id) where p.id <> 0',
-        leaf::regclass, initcap(entity_type)
+        entity_stats.name_of(leaf), initcap(entity_type)
     )
     into ids;
     return ids;
+exception
+    when undefined_table then
+        return null;
 end
 $$;
 
-comment on function entity_stats.entities_in(oid, text) is 'Ids of the entities of a type that have killmails in a partition.';
+comment on function entity_stats.entities_in(oid, text) is 'Ids of the entities of a type that have killmails in a partition; null when it is gone.';
 
 create or replace function entity_stats.months_in(leaf oid)
 returns date[]
@@ -94,14 +100,17 @@ declare
     months date [];
 begin
     execute format(
-        'select array_agg(distinct date_trunc(''month'', k."killmailTime" at time zone ''UTC'')::date) from only %s as k', leaf::regclass
+        'select array_agg(distinct date_trunc(''month'', k."killmailTime" at time zone ''UTC'')::date) from only %s as k', entity_stats.name_of(leaf)
     )
     into months;
     return months;
+exception
+    when undefined_table then
+        return null;
 end
 $$;
 
-comment on function entity_stats.months_in(oid) is 'Months (UTC) that have killmails in a partition.';
+comment on function entity_stats.months_in(oid) is 'Months (UTC) that have killmails in a partition; null when it is gone.';
 
 create or replace function entity_stats.is_countable(leaf oid)
 returns boolean
@@ -112,12 +121,15 @@ as $$
 declare
     countable boolean;
 begin
-    execute format('select count(*) <= 50000 from (select from only %s limit 50001) as k', leaf::regclass) into countable;
+    execute format('select count(*) <= 50000 from (select from only %s limit 50001) as k', entity_stats.name_of(leaf)) into countable;
     return
         countable
         and pg_stat_get_tuples_deleted(leaf) = 0
         and not exists (select from public.entity_stats_invalidation)
         and exists (select from entity_stats.state as s where s.status = 'ready' and not s.retaining);
+exception
+    when undefined_table then
+        return false;
 end
 $$;
 

@@ -389,6 +389,25 @@ def test_dropped_partition(ready: Database) -> None:
 def test_a_partition_that_is_gone_by_now(ready: Database) -> None:
     """Nobody can tell what was in it, and whoever asks is not refused."""
     assert ready.value("select entity_stats.is_filled(4000000000)") is None
+    assert ready.value("select entity_stats.is_countable(4000000000)") is False
+    assert ready.value("select entity_stats.entities_in(4000000000, 'character')") is None
+    assert ready.value("select entity_stats.months_in(4000000000)") is None
+    assert ready.value("select entity_stats.guard_node(4000000000)") is True
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        ready.execute("select entity_stats.capture_table(4000000000, 1)")
+
+
+def test_a_partition_goes_while_it_is_counted(ready: Database) -> None:
+    """What was counted of it is wrong, and its going is not seen, because the cache does not know it yet: stale."""
+    ready.execute(WITHOUT_EVENT_TRIGGERS)
+    ready.execute(APART)
+    ready.execute(ATTACH)
+    leaf = ready.value("select 'public.apart'::regclass::oid")
+    ready.execute("drop table public.apart")
+    ready.execute("select entity_stats.admit(%s::oid[])", [[leaf]])
+    assert_stale(ready, "came with killmails in it")
+    ready.execute("call entity_stats.backfill()")
+    assert_exact(ready)
 
 
 def test_ddl_of_others_is_left_alone(ready: Database) -> None:
