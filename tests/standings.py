@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from itertools import product
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
@@ -41,22 +42,28 @@ class Board(NamedTuple):
 
 Row = dict[str, Any]
 
+#: Type, period and scope -> every entity.
+Standings = dict[tuple[str, str, str], list[Row]]
 
-def recount(database: Database) -> list[Row]:
+
+def recount(database: Database) -> Standings:
     """Every entity in each period and scope."""
+    standings: Standings = {board: [] for board in product(TYPES, PERIODS, SCOPES)}
     with database.connect() as session, session.cursor(row_factory=class_row(dict)) as cursor:
-        return cursor.execute(STANDINGS.encode()).fetchall()
+        for row in cursor.execute(STANDINGS.encode()):
+            standings[row["entityType"], row["period"], row["scope"]].append(row)
+    return standings
 
 
-def expected(rows: Iterable[Row], metric: str, most: int | None, least: int | None) -> list[tuple[Any, ...]]:
-    """The rows of a leaderboard, of entities of one type, period and scope."""
+def expected(rows: Iterable[Row], metric: str, least: int | None) -> list[tuple[Any, ...]]:
+    """The rows of a leaderboard without a limit, of entities of one type, period and scope."""
     column = METRICS[metric]
     enough = max(least if least is not None else LEAST_EFFICIENT if metric == "efficiency" else 1, 1)
     best = sorted(
         (row for row in rows if row["kills"] >= enough and (metric == "efficiency" or row[column] > 0)),
         key=lambda row: (-row[column], -row["kills"], row["entityId"]),
     )
-    return [tuple(list(row.values())[2:-3]) for row in best[:most]]
+    return [tuple(list(row.values())[2:-3]) for row in best]
 
 
 def wrong_boards(
@@ -65,31 +72,24 @@ def wrong_boards(
     kinds: Iterable[str] = TYPES,
     most: Iterable[int | None] = (1, 10, 30),
     least: Iterable[int | None] = (None, 12, 15),
-    rows: list[Row] | None = None,
+    standings: Standings | None = None,
 ) -> list[Board]:
     """Every leaderboard of some types that does not agree with the recount (made now, unless it is given)."""
-    rows = recount(database) if rows is None else rows
+    standings = standings or recount(database)
     wrong = []
-    for kind in kinds:
-        for period in PERIODS:
-            for scope in SCOPES:
-                mine = [
-                    row for row in rows if (row["entityType"], row["period"], row["scope"]) == (kind, period, scope)
-                ]
-                for metric in METRICS:
-                    for count in most:
-                        for enough in least:
-                            got = database.fetch(BOARD, [kind, period, metric, scope, count, enough])
-                            right = expected(mine, metric, count, enough)
-                            if got != right:
-                                wrong.append(Board(kind, period, metric, scope, count, enough, got, right))
+    for kind, period, scope, metric, enough in product(kinds, PERIODS, SCOPES, METRICS, least):
+        right = expected(standings[kind, period, scope], metric, enough)
+        for count in most:
+            got = database.fetch(BOARD, [kind, period, metric, scope, count, enough])
+            if got != right[:count]:
+                wrong.append(Board(kind, period, metric, scope, count, enough, got, right[:count]))
     return wrong
 
 
-def ranks(rows: Iterable[Row]) -> Iterator[tuple[str, int, str, str, int, Decimal | int]]:
+def ranks(standings: Standings) -> Iterator[tuple[str, int, str, str, int, Decimal | int]]:
     """Type, id, period, metric, rank and figure of everybody who has one."""
-    for row in rows:
-        if row["scope"] == "players":
+    for (_, _, scope), rows in standings.items():
+        for row in rows if scope == "players" else ():
             for metric, column in RANKS.items():
                 if row[column] is not None:
                     yield (row["entityType"], row["entityId"], row["period"], metric, row[column], row[METRICS[metric]])

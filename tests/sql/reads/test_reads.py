@@ -11,12 +11,15 @@ import pytest
 from local.load_csv import load
 from tests.fixtures.database import RECOUNT, ROOT, Database, Databases
 from tests.fixtures.worlds import MISFILED, Worlds
-from tests.standings import METRICS, PERIODS, SCOPES, TYPES, Row, expected, recount, wrong_boards
+from tests.standings import METRICS, PERIODS, SCOPES, TYPES, Standings, expected, recount, wrong_boards
 
 REAL_FILE = ROOT.parent / "shared" / "data" / "killmails_2021-11-27_28.csv.gz"
 
 #: How many entities are asked for one by one where each takes milliseconds, from either end.
 FEW = int(os.environ.get("ENTITIES", "20"))
+
+#: How many rows leaderboards are asked for.
+LIMITS = (0, 1, 7, 100, None)
 
 #: Function -> its call for one row of the recount r; all must return that row.
 BY_ENTITY = {
@@ -153,33 +156,35 @@ def test_several_at_once_in_the_order_asked_for(world: Database, period: str) ->
         assert all(row == expected[row[0]] for row in got)
 
 
-@pytest.mark.parametrize("limit", [0, 1, 7, 100, 100_000, None])
+@pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("period", PERIODS)
-def test_top_by_kills(world: Database, period: str, scope: str, limit: int | None) -> None:
-    for kind in TYPES:
+def test_top_by_kills(world: Database, period: str, scope: str, kind: str) -> None:
+    right = expected(standings(world)[kind, period, scope], "kills", None)
+    for most in (*LIMITS, 100_000):
         got = world.fetch(
-            "select * from public.get_top_entities_by_kills_from_cache(%s, %s, %s, %s)", [kind, period, limit, scope]
+            "select * from public.get_top_entities_by_kills_from_cache(%s, %s, %s, %s)", [kind, period, most, scope]
         )
-        assert got == expected(standing(world, kind, period, scope), "kills", limit, None)
+        assert got == right[:most]
 
 
-@pytest.mark.parametrize("limit", [0, 1, 7, 100, None])
+@pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("min_kills", [-1, 1, 9, 10, 11, 20, 55, 500])
 @pytest.mark.parametrize("scope", SCOPES)
-def test_top_by_efficiency(world: Database, scope: str, min_kills: int, limit: int | None) -> None:
-    for kind in TYPES:
-        for period in PERIODS:
+def test_top_by_efficiency(world: Database, scope: str, min_kills: int, kind: str) -> None:
+    for period in PERIODS:
+        right = expected(standings(world)[kind, period, scope], "efficiency", min_kills)
+        for most in LIMITS:
             got = world.fetch(
                 "select * from public.get_top_entities_by_efficiency_from_cache(%s, %s, %s, %s, %s)",
-                [kind, period, min_kills, limit, scope],
+                [kind, period, min_kills, most, scope],
             )
-            assert got == expected(standing(world, kind, period, scope), "efficiency", limit, min_kills)
+            assert got == right[:most]
 
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_top_by_any_metric(world: Database, kind: str) -> None:
-    assert wrong_boards(world, kinds=[kind], most=(0, 1, 7, 100, None), least=(None, 1, 11), rows=table(world)) == []
+    assert wrong_boards(world, kinds=[kind], most=LIMITS, least=(None, 1, 11), standings=standings(world)) == []
 
 
 def test_players_are_the_default(world: Database) -> None:
@@ -189,28 +194,22 @@ def test_players_are_the_default(world: Database) -> None:
         "get_top_entities_by_kills_from_cache('corporation', max_entities => null)",
     ):
         got = world.fetch(f"select * from public.{call}")
-        assert got == expected(standing(world, "corporation", "all", "players"), "kills", None, None)
+        assert got == expected(standings(world)["corporation", "all", "players"], "kills", None)
         assert not [row for row in got if 1000000 <= row[0] <= 1999999]
-    everybody = expected(standing(world, "corporation", "all", "all"), "kills", None, None)
+    everybody = expected(standings(world)["corporation", "all", "all"], "kills", None)
     assert len(everybody) > len(got) > 0
     assert {row[0]: row[2] + row[11] for row in got}.items() <= {row[0]: row[2] for row in everybody}.items()
 
 
-def table(world: Database) -> list[Row]:
+def standings(world: Database) -> Standings:
     """The recount that the world was made with."""
     if world.name not in RECOUNTS:
         RECOUNTS[world.name] = recount(world)
     return RECOUNTS[world.name]
 
 
-def standing(world: Database, kind: str, period: str, scope: str) -> list[Row]:
-    """Its rows of a type, period and scope."""
-    return [r for r in table(world) if (r["entityType"], r["period"], r["scope"]) == (kind, period, scope)]
-
-
 #: By the name of a module's database.
-RECOUNTS: dict[str, list[Row]] = {}
-
+RECOUNTS: dict[str, Standings] = {}
 
 #: Every class and the edges between them, on both sides of each rung: kills, ISK destroyed, ISK lost.
 CONTENDERS = """
