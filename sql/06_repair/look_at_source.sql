@@ -52,8 +52,15 @@ begin atomic
     select format('partition %s came with killmails in it', f.node::regclass)
     from unnest(admit.fresh) as f (node)
     where
-        -- What has gone again was counted with what it had, and nobody who saw it go knew of it.
-        (not admit.counted or f.node not in (select n.node::oid from entity_stats.nodes() as n (node)))
+        (
+            not admit.counted
+            -- What has come and gone was counted with what it had, and nobody who saw it go knew of it.
+            or f.node not in (
+                select n.node::oid from entity_stats.nodes() as n (node)
+                union all
+                select k.node from entity_stats.source as s cross join lateral unnest(s.nodes) as k (node)
+            )
+        )
         and exists (select from entity_stats.state as s where s.status <> 'empty');
 
     update entity_stats.source as s
