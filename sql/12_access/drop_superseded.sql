@@ -44,8 +44,8 @@ begin
         execute format('drop routine %s', routine);
     end loop;
     foreach relation in array relations loop
-        execute (
-            select format('drop %s %s', case c.relkind when 'v' then 'view' else 'table' end, relation) from pg_class as c where c.oid = relation
+        execute format(
+            'drop %s %s', case (select c.relkind from pg_class as c where c.oid = relation) when 'v' then 'view' else 'table' end, relation
         );
     end loop;
 end
