@@ -8,10 +8,11 @@ set row_security = off
 as $$
 declare
     most constant integer := 50000;
+    name constant text := entity_stats.name_of(relation);
     countable boolean := false;
 begin
     if current_setting('transaction_isolation') = 'read committed' then
-        execute format('select count(*) <= $1 from (select from only %s limit $1 + 1) as k', entity_stats.name_of(relation))
+        execute format('select count(*) <= $1 from (select from only %s limit $1 + 1) as k', name)
         into countable
         using most;
     end if;
@@ -33,7 +34,7 @@ begin
             'union all '
             'select array[f.fact], 1, coalesce(entity_stats.waits(), ''more than 500 killmails'') '
             'from fact as f where (select count(*) > 500 from fact)',
-            entity_stats.name_of(relation)
+            name
         )
         using weight;
     end if;

@@ -13,11 +13,10 @@ import pytest
 from local.server import EmbeddedServer
 from tests.conftest import TIMEZONE
 from tests.fixtures.database import SQL, WRITER, Database, Databases
-from tests.fixtures.worlds import KILLMAILS, Worlds, assert_exact, pending, rows_of, until
+from tests.fixtures.worlds import KILLMAILS, WITHOUT_EVENT_TRIGGERS, Worlds, assert_exact, pending, rows_of, until
 from tests.sql.checks.claims import claim
 
 LOOK = "call entity_stats.look_at_source()"
-WITHOUT_EVENT_TRIGGERS = "drop event trigger entity_stats_ddl; drop event trigger entity_stats_drop"
 
 #: A young killmail of character 5 in a partition that is not there yet.
 OF_1999 = """
