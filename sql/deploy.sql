@@ -34,8 +34,8 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 02_capture/ledger.sql
 \ir 02_capture/aside.sql
 \ir 02_capture/entity_stats_invalidation.sql
-\ir 02_capture/captures.sql
-\ir 02_capture/waits.sql
+\ir 02_capture/is_captured.sql
+\ir 02_capture/pending_reason.sql
 \ir 02_capture/not_captured.sql
 \ir 02_capture/capture_table.sql
 \ir 02_capture/lift_temp_file_limit.sql
@@ -52,7 +52,7 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 03_cache/state.sql
 \ir 03_cache/time_window.sql
 \ir 03_cache/cutoff_at.sql
-\ir 03_cache/past.sql
+\ir 03_cache/require_past.sql
 \ir 03_cache/require_autocommit.sql
 \ir 03_cache/require_read_committed.sql
 \ir 03_cache/close_gate.sql
@@ -93,14 +93,14 @@ set local check_function_bodies = off; -- BEGIN ATOMIC is bound all the same; th
 \ir 05_backfill/backfill.sql
 
 -- truth against cache: drift, differences, recalculation
-\ir 06_repair/truth.sql
-\ir 06_repair/drift.sql
-\ir 06_repair/differences.sql
-\ir 06_repair/correction.sql
-\ir 06_repair/recalculate_entities.sql
-\ir 06_repair/recalculate.sql
-\ir 06_repair/recalculate_active.sql
-\ir 06_repair/look_at_source.sql
+\ir 06_recalculation/truth.sql
+\ir 06_recalculation/drift.sql
+\ir 06_recalculation/differences.sql
+\ir 06_recalculation/correction.sql
+\ir 06_recalculation/recalculate_entities.sql
+\ir 06_recalculation/recalculate.sql
+\ir 06_recalculation/recalculate_active.sql
+\ir 06_recalculation/look_at_source.sql
 
 -- days and months, closed at night
 \ir 07_history/history.sql

@@ -30,9 +30,9 @@ begin
             '    where k."killmailTime" is not null'
             ') '
             'insert into entity_stats.ledger (facts, killmails, reason) '
-            'select array_agg(f.fact), count(*), entity_stats.waits() from fact as f having count(*) between 1 and 500 '
+            'select array_agg(f.fact), count(*), entity_stats.pending_reason() from fact as f having count(*) between 1 and 500 '
             'union all '
-            'select array[f.fact], 1, coalesce(entity_stats.waits(), ''more than 500 killmails'') '
+            'select array[f.fact], 1, coalesce(entity_stats.pending_reason(), ''more than 500 killmails'') '
             'from fact as f where (select count(*) > 500 from fact)',
             name
         )

@@ -8,7 +8,7 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms'
 as $$
 begin
-    if entity_stats.captures(tg_relid) and (tg_relid = to_regclass('public.killmails') or not entity_stats.capture_table(tg_relid, -1)) then
+    if entity_stats.is_captured(tg_relid) and (tg_relid = to_regclass('public.killmails') or not entity_stats.capture_table(tg_relid, -1)) then
         insert into public.entity_stats_invalidation (reason) values (format('TRUNCATE of %s', tg_relid::regclass));
     end if;
 

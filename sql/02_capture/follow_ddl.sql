@@ -31,7 +31,7 @@ begin
     if known.leaves <@ present and present <@ known.leaves then
         return;
     end if;
-    counts := entity_stats.captures(known.killmails);
+    counts := entity_stats.is_captured(known.killmails);
 
     for leaf in select l.leaf from unnest(known.leaves) as l (leaf) where l.leaf <> all(present) loop
         reason := null;

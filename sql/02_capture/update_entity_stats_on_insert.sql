@@ -8,7 +8,7 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms' -- somebody may hold or await the ledger for long
 as $$
 begin
-    if not entity_stats.captures(tg_relid) then
+    if not entity_stats.is_captured(tg_relid) then
         return null;
     end if;
 
@@ -33,11 +33,11 @@ begin
     )
 
     insert into entity_stats.ledger (facts, killmails, reason)
-    select few.facts, few.killmails, entity_stats.waits()
+    select few.facts, few.killmails, entity_stats.pending_reason()
     from few
     where few.killmails between 1 and 500
     union all
-    select array[fact.fact], 1, coalesce(entity_stats.waits(), 'more than 500 killmails')
+    select array[fact.fact], 1, coalesce(entity_stats.pending_reason(), 'more than 500 killmails')
     from fact
     where (select few.killmails > 500 from few);
 

@@ -5,7 +5,7 @@ language plpgsql
 as $$
 declare
     begun constant timestamptz := pg_catalog.clock_timestamp();
-    at_time constant timestamptz := entity_stats.past(as_of);
+    at_time constant timestamptz := entity_stats.require_past(as_of);
     target timestamptz;
     cutoff timestamptz;
     steps bigint;
@@ -54,7 +54,7 @@ declare
     todo record;
 begin
     call entity_stats.require_autocommit('age_windows');
-    perform entity_stats.past(as_of);
+    perform entity_stats.require_past(as_of);
     this_run := entity_stats.start_run_here('cleanup', as_of);
     commit;
 

@@ -3,7 +3,7 @@ create or replace procedure entity_stats.backfill_begin(as_of timestamptz defaul
 language plpgsql
 as $$
 declare
-    at_time constant timestamptz := entity_stats.past(as_of);
+    at_time constant timestamptz := entity_stats.require_past(as_of);
     todo record;
     done_to bigint;
 begin

@@ -8,7 +8,7 @@ as $$
 declare
     now_state entity_stats.state;
     identity constant bigint := (select c.system_identifier from pg_control_system() as c);
-    at_time constant timestamptz := entity_stats.past(as_of);
+    at_time constant timestamptz := entity_stats.require_past(as_of);
     first_year integer;
     unusable text;
 begin

@@ -3,7 +3,7 @@ create or replace procedure entity_stats.close_history(as_of timestamptz default
 language plpgsql
 as $$
 declare
-    to_day constant date := pg_catalog.date_trunc('day', entity_stats.past(as_of) at time zone 'UTC');
+    to_day constant date := pg_catalog.date_trunc('day', entity_stats.require_past(as_of) at time zone 'UTC');
     step text;
     reported timestamptz := pg_catalog.clock_timestamp();
 begin

@@ -146,7 +146,7 @@ create or replace procedure entity_stats.rank_entities(as_of timestamptz default
 language plpgsql
 as $$
 declare
-    at_time constant timestamptz := entity_stats.past(as_of);
+    at_time constant timestamptz := entity_stats.require_past(as_of);
     todo record;
     ranked bigint := 0;
 begin

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fixtures.database import Database
 from tests.fixtures.worlds import Worlds
-from tests.interleavings.specification import SAVE
+from tests.interleavings.orders import SAVE
 
 
 @pytest.fixture(scope="module")

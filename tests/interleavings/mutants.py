@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.interleavings.specification import DeadlockError, InexactError
+from tests.interleavings.orders import DeadlockError, InexactError
 
 FOLD = "entity_stats.fold_own(bigint)"
 ADD = "entity_stats.add(entity_stats.fact[], entity_stats.delta[], integer, timestamptz, timestamptz)"
@@ -89,7 +89,7 @@ MUTANTS = [
     ),
     Mutant(
         "a fold in REPEATABLE READ trusts its snapshot",
-        "entity_stats.waits()",
+        "entity_stats.pending_reason()",
         "(current_setting('transaction_isolation'::text) <> 'read committed'::text)",
         "false",
         "repeatable read x ageing",
@@ -211,7 +211,7 @@ MUTANTS = [
     Mutant(
         "TRUNCATE is not captured",
         "entity_stats.capture_truncate()",
-        "if entity_stats.captures(tg_relid) and",
+        "if entity_stats.is_captured(tg_relid) and",
         "if false and",
         "truncate of a partition x ageing",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from entity_stats.sql import deployment
-from tests.interleavings.specification import Specification
+from tests.interleavings.orders import Specification
 
 
 def kill(number: int, *, at: str = "12 hours", period: str = "14d", killer: int = 88) -> str:

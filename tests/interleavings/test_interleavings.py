@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fixtures.database import Database
-from tests.interleavings.specification import run
+from tests.interleavings.orders import run
 from tests.interleavings.specifications import SPECIFICATIONS
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.fixtures.database import ROOT, Database
 from tests.fixtures.worlds import Worlds
 from tests.interleavings.mutants import MUTANTS, UNASKED, Mutant
-from tests.interleavings.specification import run
+from tests.interleavings.orders import run
 from tests.interleavings.specifications import SPECIFICATIONS
 from tests.site import test_site_changes
 

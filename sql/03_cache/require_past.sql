@@ -1,5 +1,5 @@
 -- Time enters the cache as an argument only, and never from the future: a typo must not empty the windows.
-create or replace function entity_stats.past(as_of timestamptz)
+create or replace function entity_stats.require_past(as_of timestamptz)
 returns timestamptz
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -14,4 +14,4 @@ begin
 end
 $$;
 
-comment on function entity_stats.past(timestamptz) is 'as_of, or now() when it is null; raises when it lies in the future.';
+comment on function entity_stats.require_past(timestamptz) is 'as_of, or now() when it is null; raises when it lies in the future.';

@@ -26,7 +26,7 @@ language plpgsql
 as $$
 declare
     batch constant integer := 200;
-    since constant timestamptz := entity_stats.cutoff_at(entity_stats.past(as_of), days);
+    since constant timestamptz := entity_stats.cutoff_at(entity_stats.require_past(as_of), days);
     this_run bigint;
     type text;
     ids bigint [];

@@ -29,7 +29,7 @@ $$;
 comment on function entity_stats.note_replication() is
 'Invalidates the cache when this is a worker of logical replication: it copies killmails through our triggers, and later ones past them. Always true.';
 
-create or replace function entity_stats.captures(table_id oid)
+create or replace function entity_stats.is_captured(table_id oid)
 returns boolean
 language sql volatile
 return
@@ -37,5 +37,5 @@ coalesce(pg_partition_root(table_id), table_id) = to_regclass('public.killmails'
 and not (coalesce(current_setting('entity_stats.capture', true), '') = 'off' and entity_stats.is_operator())
 and (current_setting('session_replication_role') <> 'replica' or entity_stats.note_replication());
 
-comment on function entity_stats.captures(oid) is
+comment on function entity_stats.is_captured(oid) is
 'True when table_id belongs to public.killmails and entity_stats.capture is not off (heeded for members of entity_stats_operator only).';
