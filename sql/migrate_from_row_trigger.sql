@@ -21,8 +21,11 @@ begin
     end if;
 
     for old_trigger in
-        select t.tgname, t.tgrelid::regclass as node
+        select
+            t.tgname,
+            format('%s.%I', c.relnamespace::regnamespace, c.relname) as node
         from pg_catalog.pg_trigger as t
+        inner join pg_catalog.pg_class as c on t.tgrelid = c.oid
         where t.tgname like 'trigger\_update\_entity\_stats\_on\_%' and not t.tgisinternal and t.tgparentid = 0
     loop
         loop

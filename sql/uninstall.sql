@@ -16,8 +16,11 @@ begin
     end if;
 
     for guard in
-        select t.tgname, t.tgrelid::regclass as node
+        select
+            t.tgname,
+            format('%s.%I', c.relnamespace::regnamespace, c.relname) as node
         from pg_catalog.pg_trigger as t
+        inner join pg_catalog.pg_class as c on t.tgrelid = c.oid
         inner join pg_catalog.pg_proc as p on t.tgfoid = p.oid
         where
             t.tgname like 'trigger\_update\_entity\_stats\_on\_%'
@@ -33,6 +36,8 @@ begin
                 end if;
                 dropped := true;
             exception
+                when undefined_table then
+                    dropped := true; -- with its partition, meanwhile
                 when lock_not_available then
                     dropped := false;
             end;

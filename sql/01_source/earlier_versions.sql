@@ -36,8 +36,8 @@ begin
 
     perform entity_stats.lock_with_retries(
         'access exclusive',
-        variadic claims || array(
-            select t.name::regclass
+        variadic claims::text[] || array(
+            select t.name
             from (
                 values
                 -- Whoever has captured holds the ledger until his COMMIT, which takes the rest.

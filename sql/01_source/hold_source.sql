@@ -7,7 +7,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if exists (select from pg_class as c where c.oid = to_regclass('public.killmails') and c.relkind in ('r', 'p')) then
-        perform entity_stats.lock_with_retries('access share', 'public.killmails');
+        begin
+            perform entity_stats.lock_with_retries('access share', 'public.killmails');
+        exception
+            when undefined_table then null; -- gone meanwhile, which is what is said next
+        end;
     end if;
     perform entity_stats.require_source(as_built);
 end

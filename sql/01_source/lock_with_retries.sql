@@ -2,8 +2,8 @@
 -- waits while holding others can deadlock with a site's own maintenance. So it waits briefly, lets go of all, and tries again. Where
 -- everybody is slow, brief is too short for all of them to be done: each try waits twice as long, but never as long as deadlock_timeout.
 -- Who holds one of the targets and waits for another, which we hold, makes a try fail. So every other try takes them the other way
--- round: folds want one order, and readers have theirs.
-create or replace function entity_stats.lock_with_retries(mode text, variadic targets regclass[])
+-- round: folds want one order, and readers have theirs. Names, because what bears one may be replaced while somebody waits for it.
+create or replace function entity_stats.lock_with_retries(mode text, variadic targets text[])
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -13,7 +13,7 @@ declare
     deadline constant timestamptz := clock_timestamp() + interval '10 minutes';
     patience integer := 50; -- milliseconds, for all of them together
     began timestamptz;
-    target regclass;
+    target text;
 begin
     loop
         begin
@@ -24,9 +24,9 @@ begin
                 );
                 case
                     when mode = 'access share' then execute format('lock table %s in access share mode', target);
-                    when mode = 'exclusive' or target = to_regclass('public.killmails') -- which may be read at any time
+                    when mode = 'exclusive' or to_regclass(target) = to_regclass('public.killmails') -- which may be read at any time
                         then execute format('lock table %s in exclusive mode', target);
-                    when (select c.relkind = 'v' from pg_class as c where c.oid = target)
+                    when (select c.relkind = 'v' from pg_class as c where c.oid = to_regclass(target))
                         then execute format('alter view %s reset (security_barrier)', target); -- LOCK TABLE would lock what it reads, too
                     when mode = 'access exclusive' then execute format('lock table %s in access exclusive mode', target);
                 end case;
@@ -50,5 +50,5 @@ begin
 end
 $$;
 
-comment on function entity_stats.lock_with_retries(text, regclass[]) is
-'Locks tables, and with them their partitions, and views, all or none, in mode exclusive, access exclusive (killmails: exclusive at most) or access share, in waits that grow from 50 to 800 ms, with pauses between; gives up with an error after 10 minutes.';
+comment on function entity_stats.lock_with_retries(text, text[]) is
+'Locks tables by name (quoted where it must be, with the schema), and with them their partitions, and views, all or none, in mode exclusive, access exclusive (killmails: exclusive at most) or access share, in waits that grow from 50 to 800 ms, with pauses between; gives up with an error after 10 minutes.';

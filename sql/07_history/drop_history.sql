@@ -16,7 +16,7 @@ begin
     foreach emptied in array array['late', 'day', 'month'] loop
         perform entity_stats.lock_history();
         if not (select h.wanted from entity_stats.history as h) then
-            perform entity_stats.lock_with_retries('access exclusive', ('entity_stats.' || emptied)::pg_catalog.regclass);
+            perform entity_stats.lock_with_retries('access exclusive', 'entity_stats.' || emptied);
             execute 'truncate entity_stats.' || emptied;
         end if;
         commit;

@@ -39,7 +39,7 @@ begin
         perform pg_sleep(0.1);
     end loop;
 
-    perform entity_stats.lock_with_retries('access exclusive', variadic relations);
+    perform entity_stats.lock_with_retries('access exclusive', variadic relations::text[]);
     foreach routine in array routines loop
         execute format('drop routine %s', routine);
     end loop;

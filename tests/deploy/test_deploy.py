@@ -345,6 +345,17 @@ def test_uninstall_waits_for_who_has_captured(ready: Database) -> None:
     assert deadlocks(ready) == 0
 
 
+def test_a_partition_goes_while_the_triggers_do(ready: Database) -> None:
+    """An uninstall passes over a partition that is dropped after it has been listed."""
+    with ThreadPoolExecutor() as pool, ready.connect(autocommit=False) as site:
+        site.execute("drop table public.killmails_default")
+        uninstall = pool.submit(run, ready, UNINSTALL)
+        until(ready, "select count(*) > 0 from pg_locks where not granted and relation = 'public.killmails'::regclass")
+        site.commit()
+        uninstall.result()
+    assert ready.value("select to_regnamespace('entity_stats')") is None
+
+
 @pytest.mark.parametrize("makes_roles", [True, False], ids=["owner makes roles", "administrator made roles"])
 @pytest.mark.parametrize("kind", ["partitioned", "plain"])
 def test_without_superuser(own_databases: Databases, makes_roles: bool, kind: str) -> None:

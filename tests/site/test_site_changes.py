@@ -238,6 +238,26 @@ def test_dropped(ready: Database) -> None:
     assert_nothing_is_written(ready, "table public.killmails is gone")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (SWAP + "drop table public.killmails_before cascade", "killmails is another table since the cache was deployed"),
+        ("drop table public.killmails cascade", "table public.killmails is gone"),
+    ],
+    ids=["another table", "none"],
+)
+def test_it_goes_while_somebody_waits_for_it(ready: Database, change: str, said: str) -> None:
+    """What has waited for the table that was killmails says what has become of it."""
+    between_tries = "select wait_event is not distinct from 'PgSleep' from pg_stat_activity where pid = %s"
+    with ready.connect(autocommit=False) as site, ready.connect() as operator, ThreadPoolExecutor() as pool:
+        site.execute(change.encode())
+        held = pool.submit(operator.execute, "select entity_stats.hold_source()")
+        until(ready, between_tries, [operator.info.backend_pid])
+        site.commit()
+        with pytest.raises(psycopg.errors.InvalidTableDefinition, match=said):
+            held.result()
+
+
 # Partitions ---------------------------------------------------------------------------------------------------------------
 
 

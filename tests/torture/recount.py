@@ -113,14 +113,14 @@ def finish(world: World, findings: list[str]) -> None:
 
 def mend(database: Database, findings: list[str]) -> None:
     """Put right what a step of the site has left that was interrupted."""
+    replaced = False
     for left, statements in LEFT.items():
         if database.fetch(left):
             for statement in statements:
                 database.execute(statement)
-            if statements == PUT_BACK:
-                deploy(database, findings)
+            replaced = replaced or statements == PUT_BACK
     database.execute("truncate torture.seen")
-    if database.value("select to_regprocedure('entity_stats.status()') is null"):
+    if replaced or database.value("select to_regprocedure('entity_stats.status()') is null"):
         deploy(database, findings)
 
 
