@@ -241,7 +241,10 @@ def test_dropped(ready: Database) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (SWAP + "drop table public.killmails_before cascade", "killmails is another table since the cache was deployed"),
+        (
+            SWAP + "drop table public.killmails_before cascade",
+            "killmails is another table since the cache was deployed",
+        ),
         ("drop table public.killmails cascade", "table public.killmails is gone"),
     ],
     ids=["another table", "none"],
