@@ -51,4 +51,4 @@ end
 $$;
 
 comment on function entity_stats.lock_with_retries(text, text[]) is
-'Locks tables by name (quoted where it must be, with the schema), and with them their partitions, and views, all or none, in mode exclusive, access exclusive (killmails: exclusive at most) or access share, in waits that grow from 50 to 800 ms, with pauses between; gives up with an error after 10 minutes.';
+'Locks tables by name (with the schema), partitions with them, and views, all or none, in mode exclusive, access exclusive (killmails: exclusive at most) or access share, in waits that grow from 50 to 800 ms, with pauses between; gives up with an error after 10 minutes.';
