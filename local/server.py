@@ -42,7 +42,12 @@ SETTINGS = {
 }
 
 #: For data that nobody misses after a power cut; a crash of the server alone still loses no commit.
-THROWAWAY = {"fsync": "off", "full_page_writes": "off"}
+THROWAWAY = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "1GB"}
+
+#: Such data are kept in memory where that many bytes of it are free: a database is hundreds of files, and a file system
+#: on a disk is longer busy with those that come and go than the server is with what is in them.
+MEMORY = Path("/dev/shm")
+ENOUGH_MEMORY = 8 * 2**30
 
 
 class ServerError(RuntimeError):
@@ -66,7 +71,8 @@ class EmbeddedServer:
         port: TCP port; default: a free one.
         binaries: the folder of another server's programs, in place of version, `PG` and `PG_BIN`.
         timezone: the server's `TimeZone`.
-        durable: False makes it faster and careless about power cuts.
+        durable: False makes it faster and careless about power cuts; without a folder given, its data are in memory
+            then, where there is much of it.
         settings: more lines for `postgresql.conf`, name to value.
 
     Raises:
@@ -100,6 +106,7 @@ class EmbeddedServer:
         programs = _complete(binaries) if binaries else _binaries(version)
         self.folder = self._fresh_folder() if folder is None else self._given_folder(folder)
         self.data = self.folder / "data"
+        self._memory = self._into_memory() if self._temporary and not durable else None
         self.log = self.folder / "server.log"
         self.socket = self.folder
         self.bin = self._reachable(programs)
@@ -152,7 +159,8 @@ class EmbeddedServer:
     def remove(self) -> None:
         """Stop the server and delete its folder."""
         self.stop("immediate")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in filter(None, (self.folder, self._memory)):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         try:
@@ -224,6 +232,15 @@ class EmbeddedServer:
                 self._hand_over(folder)
                 return folder
         raise ServerError(f"no temporary folder suits PostgreSQL: {UNPRIVILEGED} must be able to enter it")
+
+    def _into_memory(self) -> Path | None:
+        """Where the data are in memory, if they are: the folder has a link to it."""
+        if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ENOUGH_MEMORY or not os.access(MEMORY, os.W_OK):
+            return None
+        memory = Path(tempfile.mkdtemp(prefix="entity-stats-", dir=MEMORY))
+        self._hand_over(memory)
+        self.data.symlink_to(memory)
+        return memory
 
     def _given_folder(self, folder: Path) -> Path:
         folder = folder.resolve()
