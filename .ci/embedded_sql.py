@@ -13,8 +13,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from pglast.parser import ParseError, parse_sql, scan
 from sqlfluff.core import FluffConfig, Linter
 
 ROOT = Path(__file__).resolve().parents[1]
+
+#: Files are linted by so many processes, as sqlfluff does it.
+PROCESSES = 2
 
 #: The parser's marks: a whole statement, an expression; anything else is an assignment.
 STATEMENT, EXPRESSION = 0, 2
@@ -367,7 +371,17 @@ def check(paths: Iterable[Path]) -> list[Finding]:
             message, position = (*error.args, 0)[:2]
             findings.append(Finding(file.name, file.line(position), "SQL", str(message)))
     rows = row_types(readable)
-    return sorted({*findings, *(finding for file in readable for finding in lint(file, rows))})
+    named = [(file.path, file.name) for file in readable]
+    if len(named) == 1:
+        return sorted({*findings, *_lint_file(named[0], rows)})
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        linted = pool.map(partial(_lint_file, rows=rows), named)
+        return sorted({*findings, *(finding for found in linted for finding in found)})
+
+
+def _lint_file(named: tuple[Path, Path], rows: set[str]) -> list[Finding]:
+    """Lint one file, read anew: parse trees do not travel between processes."""
+    return list(lint(SqlFile(*named), rows))
 
 
 def main(arguments: list[str]) -> int:
