@@ -17,8 +17,9 @@ STAMP := $(VENV)/.installed
 # ROWS, CSV, AS_OF: what the demo loads and the moment it takes for now. PORT: of the UI of `make up`. ARGS: more arguments for pytest and the others.
 ARGS ?=
 
-# Two processes, each with a server of its own; the tests of a file stay together. ARGS='-n 0' runs them in one.
-PARALLEL := -n 2 --dist loadfile
+# Three processes on two cores, because tests wait for locks and clocks, each with a server of its own. The tests of a file stay together, and
+# files keep their order, in which a long one is no longer the last. ARGS='-n 0' runs them in one process.
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help: ## List the commands

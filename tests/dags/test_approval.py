@@ -69,6 +69,7 @@ def approvals(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ENTITY_STATS_APPROVAL", value)
 
 
+@pytest.mark.usefixtures("few_claims")
 def test_a_rebuild_waits_for_approval(
     ready: Airflow, api: TestClient, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_rebuild_waits_for_approval(
     assert ready.database.value(begun) > before
 
 
+@pytest.mark.usefixtures("few_claims")
 def test_a_repair_beyond_the_limit_waits_for_approval(
     ready: Airflow, api: TestClient, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +117,7 @@ def test_a_repair_beyond_the_limit_waits_for_approval(
     assert ready.database.oracle() == []
 
 
+@pytest.mark.usefixtures("few_claims")
 def test_within_the_limit_nobody_is_asked(ready: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
     approvals(monkeypatch, "repair")
     ready.database.execute(CORRUPTION, [3])

@@ -66,6 +66,7 @@ def test_it_fills_the_cache(filled: Airflow) -> None:
         assert re.search(line, run.log), line
 
 
+@pytest.mark.usefixtures("few_claims")
 def test_without_history(filled: Airflow) -> None:
     """A site that does not want a history has none."""
     run = filled.run(DAG_ID, {"history": False})
@@ -85,6 +86,7 @@ def test_a_ready_cache_is_left_alone(ready: Airflow) -> None:
     assert ready.database.fetch("select from entity_stats.run") == []
 
 
+@pytest.mark.usefixtures("few_claims")
 def test_rebuild_builds_a_ready_cache_anew(ready: Airflow) -> None:
     ready.database.execute('update public.entity_stats_cache set "kills30d" = "kills30d" + 1 where "entityId" % 7 = 0')
     as_of = datetime.now(UTC).isoformat()
@@ -94,6 +96,7 @@ def test_rebuild_builds_a_ready_cache_anew(ready: Airflow) -> None:
     assert ready.database.value('select "asOf" from entity_stats.status()') == datetime.fromisoformat(as_of)
 
 
+@pytest.mark.usefixtures("few_claims")
 def test_a_claim_that_does_not_hold_fails_the_run(filled: Airflow) -> None:
     # What the source says is not what the cache gets: a value written behind the triggers' back, between finish and verify.
     filled.database.execute("""
@@ -122,6 +125,7 @@ def test_params_are_validated(airflow: Airflow, conf: dict[str, object]) -> None
         dag.params.update(conf)
 
 
+@pytest.mark.usefixtures("few_claims")
 def test_the_future_is_refused(filled: Airflow) -> None:
     run = filled.run(DAG_ID, {"as_of": "2999-01-01T00:00:00Z"})
     assert run.state == "failed"

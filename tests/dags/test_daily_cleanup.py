@@ -89,6 +89,7 @@ def test_it_is_skipped_where_nothing_is_deployed(
     assert set(run.tasks.values()) == {"skipped"}
 
 
+@pytest.mark.usefixtures("few_claims")
 def test_while_a_rebuild_is_running_the_windows_stand_still(ready: Airflow) -> None:
     ready.database.execute("call entity_stats.backfill_begin(rebuild => true)")
     run = ready.run(DAG_ID)
@@ -112,6 +113,7 @@ def test_what_is_wrong_is_repaired_and_fails_the_run_all_the_same(ready: Airflow
     assert ready.database.value("select outcome from entity_stats.run") == "failure"
 
 
+@pytest.mark.usefixtures("few_claims")
 def test_more_than_a_run_may_repair_is_left_for_a_person(ready: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ENTITY_STATS_REPAIR_MOST", "2")
     ready.database.execute(CORRUPTION, [3])
@@ -123,6 +125,7 @@ def test_more_than_a_run_may_repair_is_left_for_a_person(ready: Airflow, monkeyp
     assert ready.database.fetch("select from entity_stats.correction") == []
 
 
+@pytest.mark.usefixtures("few_claims")
 def test_the_database_restarts_meanwhile(
     own_server: EmbeddedServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -156,6 +159,7 @@ def test_the_database_restarts_meanwhile(
         assert database.oracle() == []
 
 
+@pytest.mark.usefixtures("few_claims")
 def test_killed_and_run_again_it_goes_on(aged: Airflow) -> None:
     database = aged.database
     ageing = "datname = current_database() and application_name like 'entity_stats_daily_cleanup/age.age_14d/%'"

@@ -108,6 +108,7 @@ def test_a_run_with_params_that_cannot_be_meant_does_nothing(
     assert "trigger the DAG again with other params" in run.log
 
 
+@pytest.mark.usefixtures("few_claims")
 def test_what_a_run_has_found_is_repaired_and_proved(ready: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ENTITY_STATS_REPAIR_MOST", "2")
     database = ready.database
@@ -129,6 +130,7 @@ def test_what_a_run_has_found_is_repaired_and_proved(ready: Airflow, monkeypatch
     assert refused.tasks["listed_or_active"] == "failed"
 
 
+@pytest.mark.usefixtures("few_claims")
 def test_a_night_that_was_missed_is_told(filled: Airflow) -> None:
     filled.database.execute("call entity_stats.backfill(now() - interval '27 hours')")
     run = filled.run("entity_stats_fold_pending")
