@@ -1,5 +1,5 @@
--- The currency of the project: what to add to an entity's metrics, in which periods. Everything that changes the cache
--- computes deltas; merge() alone applies them.
+-- What to add to an entity's metrics, in which periods, where the killmails themselves are not at hand. Everything that changes the cache
+-- is a fact or a delta; add() alone writes them.
 do $$
 begin
     if to_regtype('entity_stats.delta') is null then

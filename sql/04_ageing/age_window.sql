@@ -70,4 +70,4 @@ end
 $$;
 
 comment on procedure entity_stats.age_windows (timestamptz) is
-'Ages all windows to as_of (UTC, default now), draws the leaderboards'' marks anew, and ranks everybody: what the daily cleanup does. Call it with autocommit.';
+'Ages all windows to as_of (UTC, default now), draws the leaderboards'' marks anew, and ranks everybody. Call it with autocommit.';

@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from entity_stats.sql import deployment
 from tests.deploy.catalog import catalog
 from tests.deploy.test_deploy import more, sessions, writers
 from tests.fixtures.database import ROOT, SQL, WRITER, Database
-from tests.fixtures.worlds import CUTOFFS, assert_exact, deadlocks, pending
+from tests.fixtures.worlds import CUTOFFS, Worlds, assert_exact, deadlocks, pending
 from tests.standings import wrong_boards
 
 #: The last version whose ledger had a row per killmail.
@@ -71,105 +72,108 @@ STATES = {
 WITHOUT_HISTORY = "1ae0cc53798de15a3698a0900c84d4e40635a662"
 
 
-def version(commit: str, folder: Path) -> Path:
-    """The SQL of an earlier version, from the repository's history."""
+def deploy_of(commit: str, folder: Path) -> Path:
+    """The deployment of an earlier version, from the repository's history."""
     archive = subprocess.run(["git", "archive", commit, "sql"], cwd=ROOT, capture_output=True, check=False)
     if archive.returncode != 0:
         pytest.skip("this copy of the repository has no history")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
         tar.extractall(folder, filter="data")
-    return folder / "sql"
+    return folder / "sql" / "deploy.sql"
 
 
 @pytest.fixture
-def before(tmp_path: Path) -> Path:
-    """The SQL of the version before."""
-    return version(BEFORE, tmp_path)
+def earlier(worlds: Worlds, tmp_path: Path, commit: str) -> Iterator[Database]:
+    """A world where an earlier version is deployed, and its cache filled."""
+
+    def build(database: Database) -> None:
+        result = database.psql("-f", deploy_of(commit, tmp_path))
+        assert result.returncode == 0, result.stderr
+        database.execute("call entity_stats.backfill()")
+
+    with worlds.built(commit, build) as database:
+        yield database
 
 
-def test_history_is_off_until_it_is_filled(source: Database, ready: Database, tmp_path: Path) -> None:
+@pytest.fixture
+def commit() -> str:
+    """Which version that is, unless a test is parametrised."""
+    return BEFORE
+
+
+@pytest.mark.parametrize("commit", [WITHOUT_HISTORY])
+def test_history_is_off_until_it_is_filled(earlier: Database, ready: Database) -> None:
     """No writer fails, a page that reads in a long transaction is not waited for in its way, and the result is as fresh."""
-    earlier = version(WITHOUT_HISTORY, tmp_path)
-    assert source.psql("-f", earlier / "deploy.sql").returncode == 0
-    source.execute("call entity_stats.backfill()")
-    with writers(source, 4) as committed:
+    with writers(earlier, 4) as committed:
         more(committed)
-        result = source.psql("-f", SQL / "deploy.sql")
+        result = earlier.psql("-f", SQL / "deploy.sql")
         assert result.returncode == 0, result.stderr
         more(committed)
-        assert source.value('select "historyTo" is null from entity_stats.state')
-        assert source.value("select count(*) from entity_stats.late") == 0
-        source.execute("call entity_stats.fill_history()")
+        assert earlier.value('select "historyTo" is null from entity_stats.state')
+        assert earlier.value("select count(*) from entity_stats.late") == 0
+        earlier.execute("call entity_stats.fill_history()")
         more(committed)
-    assert source.value("select count(*) from entity_stats.month") > 0
-    assert_exact(source)
-    source.execute("call entity_stats.drop_history()")
-    source.execute(CUTOFFS)
+    assert earlier.value("select count(*) from entity_stats.month") > 0
+    assert_exact(earlier)
+    earlier.execute("call entity_stats.drop_history()")
+    earlier.execute(CUTOFFS)
     partitions = {
         name
-        for [name] in source.fetch(
+        for [name] in earlier.fetch(
             "select inhrelid::regclass::text from pg_inherits where inhparent::regclass::text ~ '^entity_stats'"
         )
     }
     assert {
-        item for item in catalog(source) - catalog(ready) if not any(name in str(item) for name in partitions)
+        item for item in catalog(earlier) - catalog(ready) if not any(name in str(item) for name in partitions)
     } == set()
 
 
 @pytest.mark.parametrize("state", list(STATES))
-def test_in_place(source: Database, before: Path, state: str) -> None:
+def test_in_place(earlier: Database, state: str) -> None:
     """Ready, with pending facts, or half way through a rebuild: no writer fails, and the cache is exact."""
-    for _ in range(2):
-        result = source.psql("-f", before / "deploy.sql")
-        assert result.returncode == 0, result.stderr
-    source.execute("call entity_stats.backfill()")
-    with source.connect(user=WRITER) as writer:
+    with earlier.connect(user=WRITER) as writer:
         for statement in STATES[state]:
-            (source if "call" in statement else writer).execute(statement)
+            (earlier if "call" in statement else writer).execute(statement)
 
-    with writers(source, 4) as committed:
+    with writers(earlier, 4) as committed:
         more(committed)
-        result = source.psql("-f", SQL / "deploy.sql")
+        result = earlier.psql("-f", SQL / "deploy.sql")
         assert result.returncode == 0, result.stderr
         more(committed)
-    assert_exact(source)
-    source.execute("call entity_stats.backfill(rebuild => true)")
-    assert_exact(source)
-    upgraded = catalog(source)
-    result = source.psql("-f", SQL / "deploy.sql")
+    assert_exact(earlier)
+    earlier.execute("call entity_stats.backfill(rebuild => true)")
+    assert_exact(earlier)
+    upgraded = catalog(earlier)
+    result = earlier.psql("-f", SQL / "deploy.sql")
     assert result.returncode == 0, result.stderr
-    assert catalog(source) == upgraded
+    assert catalog(earlier) == upgraded
 
 
 @pytest.mark.parametrize(("commit", "marks"), [(TWO_LISTS, 24), (LISTS_IN_A_TABLE, 12)])
-def test_lists_of_leaders(source: Database, ready: Database, tmp_path: Path, commit: str, marks: int) -> None:
+def test_lists_of_leaders(earlier: Database, ready: Database, marks: int) -> None:
     """They move into the rows of the cache, under writers: leaderboards are right at once, and fast after the next cleanup."""
-    before = version(commit, tmp_path)
-    assert source.psql("-f", before / "deploy.sql").returncode == 0
-    source.execute("call entity_stats.backfill()")
-    assert source.value("select count(*) from entity_stats.mark") == marks
-    with writers(source, 4) as committed:
+    assert earlier.value("select count(*) from entity_stats.mark") == marks
+    with writers(earlier, 4) as committed:
         more(committed)
-        result = source.psql("-f", SQL / "deploy.sql")
+        result = earlier.psql("-f", SQL / "deploy.sql")
         assert result.returncode == 0, result.stderr
         more(committed)
-    assert wrong_boards(source) == []
-    assert_exact(source)
-    source.execute("call entity_stats.age_windows()")
-    assert source.value("select count(*) from entity_stats.mark as m where m.complete") == 12
-    assert wrong_boards(source) == []
-    source.execute(CUTOFFS)
-    assert catalog(source) == catalog(ready)
+    assert wrong_boards(earlier) == []
+    assert_exact(earlier)
+    earlier.execute("call entity_stats.age_windows()")
+    assert earlier.value("select count(*) from entity_stats.mark as m where m.complete") == 12
+    assert wrong_boards(earlier) == []
+    earlier.execute(CUTOFFS)
+    assert catalog(earlier) == catalog(ready)
 
 
 @pytest.mark.parametrize("commit", list(VERSIONS.values()), ids=list(VERSIONS))
-def test_all_is_locked_at_once(source: Database, tmp_path: Path, commit: str) -> None:
+def test_all_is_locked_at_once(earlier: Database) -> None:
     """What keeps others from tables that are there already is locked in one place, all or none: nobody is waited for, or only there."""
-    assert source.psql("-f", version(commit, tmp_path) / "deploy.sql").returncode == 0
-    existing = [oid for (oid,) in source.fetch("select oid from pg_class where relkind in ('r', 'p', 'v')")]
+    existing = [oid for (oid,) in earlier.fetch("select oid from pg_class where relkind in ('r', 'p', 'v')")]
     files = re.findall(r"^\\ir (\S+)$", (SQL / "deploy.sql").read_text(), re.MULTILINE)
     found: dict[str, str] = {}
-    with source.connect(autocommit=False) as session:
+    with earlier.connect(autocommit=False) as session:
         session.execute("set local client_min_messages = warning; set local check_function_bodies = off")
         for file in files:
             session.execute((SQL / file).read_bytes())
@@ -190,45 +194,39 @@ def test_all_is_locked_at_once(source: Database, tmp_path: Path, commit: str) ->
 
 
 @pytest.mark.parametrize("commit", list(VERSIONS.values()), ids=list(VERSIONS))
-def test_interrupted_after_its_commit(source: Database, ready: Database, tmp_path: Path, commit: str) -> None:
+def test_interrupted_after_its_commit(earlier: Database, ready: Database) -> None:
     """What is replaced is dropped later, by the next deployment at the latest; nothing of it is taken over twice."""
-    assert source.psql("-f", version(commit, tmp_path) / "deploy.sql").returncode == 0
-    source.execute("call entity_stats.backfill()")
-    with source.connect(user=WRITER) as writer:
+    with earlier.connect(user=WRITER) as writer:
         for statement in STATES["deferred and parked"]:
             writer.execute(statement)
     for _ in range(2):
-        source.execute(deployment())
-    assert source.psql("-f", SQL / "deploy.sql").returncode == 0
-    assert_exact(source)
-    source.execute(CUTOFFS)
-    assert catalog(source) == catalog(ready)
+        earlier.execute(deployment())
+    assert earlier.psql("-f", SQL / "deploy.sql").returncode == 0
+    assert_exact(earlier)
+    earlier.execute(CUTOFFS)
+    assert catalog(earlier) == catalog(ready)
 
 
-def test_lists_of_leaders_beside_slow_folds(source: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize("commit", [LISTS_IN_A_TABLE])
+def test_lists_of_leaders_beside_slow_folds(earlier: Database) -> None:
     """There is no moment without a fold that holds the cache and has not come to the lists yet."""
-    before = version(LISTS_IN_A_TABLE, tmp_path)
-    assert source.psql("-f", before / "deploy.sql").returncode == 0
 
     def fold(session: psycopg.Connection[Any], *_: int) -> None:
         session.execute("lock table public.entity_stats_cache in row exclusive mode")
         session.execute("select pg_sleep(0.1)")
         session.execute("lock table entity_stats.mark in access share mode")
 
-    with sessions(source, 4, fold) as committed:
+    with sessions(earlier, 4, fold) as committed:
         more(committed)
-        result = source.psql("-c", "set statement_timeout = '30s'", "-f", SQL / "deploy.sql")
+        result = earlier.psql("-c", "set statement_timeout = '30s'", "-f", SQL / "deploy.sql")
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("order", list(READERS))
 @pytest.mark.parametrize("commit", list(VERSIONS.values()), ids=list(VERSIONS))
-def test_beside_readers(source: Database, tmp_path: Path, commit: str, order: str) -> None:
+def test_beside_readers(earlier: Database, order: str) -> None:
     """There is no moment without transactions that have read one of our tables and will read another: none fails, none waits for long."""
-    before = version(commit, tmp_path)
-    assert source.psql("-f", before / "deploy.sql").returncode == 0
-    source.execute("call entity_stats.backfill()")
-    has_claims = source.value("select to_regclass('entity_stats.counters_are_possible') is not null")
+    has_claims = earlier.value("select to_regclass('entity_stats.counters_are_possible') is not null")
     orders = [queries for queries in READERS[order] if has_claims or CLAIM not in queries]
 
     def read(session: psycopg.Connection[Any], index: int, _: int) -> None:
@@ -237,41 +235,37 @@ def test_beside_readers(source: Database, tmp_path: Path, commit: str, order: st
             session.execute(query)
             session.execute("select pg_sleep(0.1)")
 
-    with sessions(source, len(orders), read, options="-c statement_timeout=5s") as committed:
+    with sessions(earlier, len(orders), read, options="-c statement_timeout=5s") as committed:
         more(committed)
-        result = source.psql("-c", "set statement_timeout = '30s'", "-f", SQL / "deploy.sql")
+        result = earlier.psql("-c", "set statement_timeout = '30s'", "-f", SQL / "deploy.sql")
         more(committed)
     assert result.returncode == 0, result.stderr
-    assert deadlocks(source) == 0
+    assert deadlocks(earlier) == 0
 
 
-def test_stale_stays_stale(source: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize("commit", [LISTS_IN_A_TABLE])
+def test_stale_stays_stale(earlier: Database) -> None:
     """Why the cache is stale has moved out of the schema."""
-    before = version(LISTS_IN_A_TABLE, tmp_path)
-    assert source.psql("-f", before / "deploy.sql").returncode == 0
-    source.execute("call entity_stats.backfill()")
-    source.execute("truncate public.killmails")
-    assert source.psql("-f", SQL / "deploy.sql").returncode == 0
-    assert str(source.value("select reason from entity_stats.status()")).startswith("TRUNCATE of public.killmails")
-    source.execute("call entity_stats.backfill()")
-    assert_exact(source)
+    earlier.execute("truncate public.killmails")
+    assert earlier.psql("-f", SQL / "deploy.sql").returncode == 0
+    assert str(earlier.value("select reason from entity_stats.status()")).startswith("TRUNCATE of public.killmails")
+    earlier.execute("call entity_stats.backfill()")
+    assert_exact(earlier)
 
 
-def test_records_of_runs_are_kept(source: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize("commit", [LISTS_IN_A_TABLE])
+def test_records_of_runs_are_kept(earlier: Database) -> None:
     """They were a JSON document per run, and are columns."""
-    before = version(LISTS_IN_A_TABLE, tmp_path)
-    assert source.psql("-f", before / "deploy.sql").returncode == 0
-    source.execute("call entity_stats.backfill()")
-    run = source.value(
+    run = earlier.value(
         "select entity_stats.start_run('cleanup', now(), %s)", ['{"run": "manual__1", "asOf": "2026-01-01"}']
     )
     said = '{"steps": {"Ageing": ["Aged 5"]}, "failed": ["age.age_14d"]}'
-    source.execute("select entity_stats.finish_run(%s, 'failure', %s)", [run, said])
-    [sizes] = source.fetch(
+    earlier.execute("select entity_stats.finish_run(%s, 'failure', %s)", [run, said])
+    [sizes] = earlier.fetch(
         "select detail -> 'entities', detail -> 'cacheBytes' from entity_stats.run where run = %s", [run]
     )
-    assert source.psql("-f", SQL / "deploy.sql").returncode == 0
-    assert source.fetch(
+    assert earlier.psql("-f", SQL / "deploy.sql").returncode == 0
+    assert earlier.fetch(
         """
         select
             r.outcome, r."airflowRun", r."asOfGiven", r.backend, r.steps, r.failed,
@@ -283,40 +277,34 @@ def test_records_of_runs_are_kept(source: Database, tmp_path: Path) -> None:
     ) == [("failure", "manual__1", True, None, {"Ageing": ["Aged 5"]}, ["age.age_14d"], *sizes)]
 
 
-def test_an_earlier_version_is_not_uninstalled(source: Database, before: Path) -> None:
+def test_an_earlier_version_is_not_uninstalled(earlier: Database) -> None:
     """What it has deployed is not known to this one: nothing is done, and how to go on is said."""
-    assert source.psql("-f", before / "deploy.sql").returncode == 0
-    source.execute("call entity_stats.backfill()")
-    refused = source.psql("-f", SQL / "uninstall.sql")
+    refused = earlier.psql("-f", SQL / "uninstall.sql")
     assert refused.returncode == 3
     assert "an earlier version of the cache is deployed" in refused.stderr
-    with source.connect(user=WRITER) as writer:
+    with earlier.connect(user=WRITER) as writer:
         writer.execute("insert into public.killmails select * from test.killmails(20, 7)")
-    assert source.psql("-f", SQL / "deploy.sql").returncode == 0
-    assert_exact(source)
-    assert source.psql("-f", SQL / "uninstall.sql").returncode == 0
-    assert source.value("select to_regnamespace('entity_stats')") is None
+    assert earlier.psql("-f", SQL / "deploy.sql").returncode == 0
+    assert_exact(earlier)
+    assert earlier.psql("-f", SQL / "uninstall.sql").returncode == 0
+    assert earlier.value("select to_regnamespace('entity_stats')") is None
 
 
-def test_too_much_is_pending(source: Database, before: Path) -> None:
+def test_too_much_is_pending(earlier: Database) -> None:
     """What would hold up ingests for long is refused, with the remedy, and nothing is changed."""
-    assert source.psql("-f", before / "deploy.sql").returncode == 0
-    source.execute("call entity_stats.backfill()")
-    source.execute("set entity_stats.fold = 'deferred'")
-    source.execute("insert into public.killmails select * from test.killmails(100001, 2)")
-    result = source.psql("-f", SQL / "deploy.sql")
+    earlier.execute("set entity_stats.fold = 'deferred'")
+    earlier.execute("insert into public.killmails select * from test.killmails(100001, 2)")
+    result = earlier.psql("-f", SQL / "deploy.sql")
     assert result.returncode != 0
     assert "call entity_stats.fold_pending(), then deploy again" in result.stderr
-    assert pending(source) == 100001
+    assert pending(earlier) == 100001
 
 
-def test_upgraded_is_as_fresh(source: Database, ready: Database, before: Path) -> None:
+def test_upgraded_is_as_fresh(earlier: Database, ready: Database) -> None:
     """What an upgrade leaves is what a deployment makes."""
-    assert source.psql("-f", before / "deploy.sql").returncode == 0
-    source.execute("call entity_stats.backfill()")
-    assert source.psql("-f", SQL / "deploy.sql").returncode == 0
-    source.execute(CUTOFFS)
-    assert catalog(source) - catalog(ready) == set()
-    assert catalog(ready) - catalog(source) == set()
+    assert earlier.psql("-f", SQL / "deploy.sql").returncode == 0
+    earlier.execute(CUTOFFS)
+    assert catalog(earlier) - catalog(ready) == set()
+    assert catalog(ready) - catalog(earlier) == set()
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="ready"):
-        source.execute("call entity_stats.backfill()")
+        earlier.execute("call entity_stats.backfill()")

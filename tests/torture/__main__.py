@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from local.server import EmbeddedServer
+from tests.fixtures.standby import can_be_copied
 from tests.torture import faults, recount
 from tests.torture.maintenance import Operator, Reader
 from tests.torture.site import Owner
@@ -84,7 +85,7 @@ class Torture:
             with self._load(number, findings):
                 world.stop.wait(self.seconds / 2)
                 world.calm.set()
-                if number % 4 == 0 and faults.can_copy(world.server):
+                if number % 4 == 0 and can_be_copied(world.server):
                     copy = stack.enter_context(faults.promoted(world))
                 elif number % 2 == 1:
                     faults.crash(world, kill=self.draw.random() < 0.5)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import ClassVar
 
 import psycopg
 
-from local.server import EmbeddedServer
 from tests.fixtures.database import Database
+from tests.fixtures.standby import standby
 from tests.fixtures.worlds import until
 from tests.torture.world import Actor, World
 
@@ -86,34 +83,10 @@ def _crash(world: World, kill: bool) -> None:
             time.sleep(0.1)
 
 
-def can_copy(server: EmbeddedServer) -> bool:
-    """Whether the server's binaries can make a standby."""
-    return (server.bin / "pg_basebackup").exists()
-
-
 @contextmanager
 def promoted(world: World) -> Iterator[Database]:
     """The database on a standby that was promoted in the midst of whatever goes on."""
-    with EmbeddedServer(durable=False) as copy:
-        copy.stop()
-        shutil.rmtree(copy.data)
-        command: list[str | Path] = [
-            copy.bin / "pg_basebackup",
-            "-D",
-            copy.data,
-            "-d",
-            world.server.conninfo(),
-            "-R",
-            "-X",
-            "stream",
-            "-c",
-            "fast",
-        ]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stderr
-        if copy.owner:
-            subprocess.run(["chown", "-R", str(copy.owner.pw_uid), copy.data], check=True)
-        copy.start()
+    with standby(world.server) as copy:
         database = Database(copy, "torture")
         database.execute("select pg_promote(wait => false)")
         until(database, "select not pg_is_in_recovery()")

@@ -533,7 +533,7 @@ def test_amid_writers(source: Database) -> None:
 
     def age() -> None:
         with source.connect() as session:
-            for days in range(59, -1, -1):
+            for days in range(58, -1, -2):
                 session.execute(f"call entity_stats.age_windows(now() - interval '{days} days')")
                 session.execute(f"call entity_stats.fill_history(now() - interval '{days} days')")
                 session.execute("call entity_stats.fold_pending()")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 
 import psycopg
@@ -10,6 +9,8 @@ import pytest
 
 from local.server import EmbeddedServer
 from tests.fixtures.database import SQL, Database, Databases
+from tests.fixtures.standby import can_be_copied
+from tests.fixtures.standby import standby as make_standby
 from tests.fixtures.worlds import assert_exact, until
 from tests.sql.reads.test_reads import everything
 
@@ -27,34 +28,10 @@ def primary(own_server: EmbeddedServer) -> Iterator[Database]:
 
 @pytest.fixture
 def standby(primary: Database) -> Iterator[Database]:
-    """The primary's streaming copy, made by pg_basebackup."""
-    server = primary.server
-    if not (server.bin / "pg_basebackup").exists():
+    """The primary's streaming copy."""
+    if not can_be_copied(primary.server):
         pytest.skip("these server binaries have no pg_basebackup")
-    with EmbeddedServer(durable=False, settings={"hot_standby": "on"}) as copy:
-        copy.stop()
-        subprocess.run(["rm", "-rf", copy.data], check=True)
-        result = subprocess.run(
-            [
-                server.bin / "pg_basebackup",
-                "-D",
-                copy.data,
-                "-d",
-                server.conninfo(),
-                "-R",
-                "-X",
-                "stream",
-                "-c",
-                "fast",
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr
-        if copy.owner:
-            subprocess.run(["chown", "-R", str(copy.owner.pw_uid), copy.data], check=True)
-        copy.start()
+    with make_standby(primary.server, {"hot_standby": "on"}) as copy:
         yield Database(copy, primary.name)
 
 
