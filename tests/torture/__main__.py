@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 
 from local.server import EmbeddedServer
 from tests.fixtures.standby import can_be_copied
-from tests.torture import faults, recount
+from tests.torture import faults, judgement
 from tests.torture.maintenance import Operator, Reader
 from tests.torture.site import Owner
 from tests.torture.world import INPUTS, Actor, World
@@ -93,13 +93,13 @@ class Torture:
                 else:
                     copy = None
                 world.stop.wait(self.seconds / 2)
-            recount.finish(world, findings)
+            judgement.finish(world, findings)
             fill = number % 2 == 1
-            recount.judge(world, world.database, findings, healed, fill=fill)
+            judgement.judge(world, world.database, findings, healed, fill=fill)
             if copy:
-                recount.end_prepared(copy)
-                recount.mend(copy, findings)
-                recount.judge(world, copy, findings, healed, "on the promoted standby: ", fill)
+                judgement.end_prepared(copy)
+                judgement.mend(copy, findings)
+                judgement.judge(world, copy, findings, healed, "on the promoted standby: ", fill)
         findings += self._failures()
         killmails = world.database.value("select count(*) from public.killmails")
         world.database.close()
@@ -132,7 +132,7 @@ class Torture:
         deadline = time.monotonic() + TIMEOUT
         for writer in [actor for actor in actors if isinstance(actor, Writer)]:
             writer.join(max(0.0, deadline - time.monotonic()))
-        recount.end_prepared(self.world.database)  # or whoever waits for their locks waits for ever
+        judgement.end_prepared(self.world.database)  # or whoever waits for their locks waits for ever
         for actor in actors:
             actor.join(max(0.0, deadline - time.monotonic()))
         for actor in [actor for actor in actors if actor.is_alive()]:
@@ -148,15 +148,15 @@ class Torture:
         """What failed and must not, and the deadlocks with one of ours in it."""
         world = self.world
         counted = Counter(
-            f"{failure.actor.split()[0]}, {failure.step}: {failure.sqlstate} {failure.message}\n{recount.brief(failure.context)}"
+            f"{failure.actor.split()[0]}, {failure.step}: {failure.sqlstate} {failure.message}\n{judgement.brief(failure.context)}"
             for failure in world.tally.unexplained
         )
         findings = [f"{times} x {failure}" for failure, times in counted.items()]
         world.tally.unexplained.clear()
         findings += world.findings
         world.findings.clear()
-        findings += recount.died(world, self.position)
-        found, self.position = recount.deadlocks(world, self.position)
+        findings += judgement.died(world, self.position)
+        found, self.position = judgement.deadlocks(world, self.position)
         for deadlock in found:
             world.tally.add("deadlock", f"{'ours' if deadlock.ours else 'theirs'}, of {deadlock.victim or '?'}")
             if deadlock.ours:

@@ -6,7 +6,7 @@ import pytest
 
 from local.server import EmbeddedServer
 from tests.fixtures.database import WRITER
-from tests.torture import recount
+from tests.torture import judgement
 from tests.torture.__main__ import SETTINGS, main
 from tests.torture.world import World
 from tests.torture.writers import Writer
@@ -34,21 +34,21 @@ def test_the_judge_sees_what_is_wrong() -> None:
         world = World(server, [], 1)
         world.build()
         findings, healed = list[str](), list[str]()
-        recount.judge(world, world.database, findings, healed)
+        judgement.judge(world, world.database, findings, healed)
         assert (findings, healed) == ([], [])
         world.database.execute(
             """update public.entity_stats_cache set "killsAll" = "killsAll" + 1 where "entityId" = 1"""
         )
-        recount.judge(world, world.database, findings, healed)
+        judgement.judge(world, world.database, findings, healed)
         assert any("3 cells are wrong" in finding for finding in findings), findings
         findings.clear()
-        recount.judge(world, world.database, findings, healed)
+        judgement.judge(world, world.database, findings, healed)
         assert findings == [], "a rebuild has put it right"
 
         world.database.execute(
             "update entity_stats.day set kills = kills + 1 where kills = (select max(kills) from entity_stats.day)"
         )
-        recount.judge(world, world.database, findings, healed)
+        judgement.judge(world, world.database, findings, healed)
         assert "rows are wrong in the history as it was" in findings[0]
         assert len(findings) == 1, "it was filled anew"
         assert healed == world.findings == []
@@ -56,7 +56,7 @@ def test_the_judge_sees_what_is_wrong() -> None:
         findings.clear()
         for expected in ("not explained by nothing: the cache was stale: column solo", None):
             world.database.execute("alter table public.killmails drop solo, add solo boolean")
-            recount.judge(world, world.database, findings, healed)
+            judgement.judge(world, world.database, findings, healed)
             assert findings == []
             assert [finding.startswith(str(expected)) for finding in world.findings] == [True] * bool(expected)
             world.findings.clear()
