@@ -10,6 +10,7 @@ do $$
 declare
     deadline constant timestamptz := clock_timestamp() + interval '10 minutes';
     old_trigger record;
+    node text;
     dropped boolean;
 begin
     if to_regclass('entity_stats.state') is not null then
@@ -22,31 +23,38 @@ begin
 
     for old_trigger in
         select
-            t.tgname,
-            format('%s.%I', c.relnamespace::regnamespace, c.relname) as node
+            t.oid,
+            t.tgname
         from pg_catalog.pg_trigger as t
-        inner join pg_catalog.pg_class as c on t.tgrelid = c.oid
         where t.tgname like 'trigger\_update\_entity\_stats\_on\_%' and not t.tgisinternal and t.tgparentid = 0
     loop
         loop
+            node := (
+                select format('%s.%I', c.relnamespace::regnamespace, c.relname)
+                from pg_catalog.pg_trigger as t
+                inner join pg_catalog.pg_class as c on t.tgrelid = c.oid
+                where t.oid = old_trigger.oid
+            );
+            exit when node is null; -- with its table, meanwhile
+
             begin
                 set local lock_timeout = '200ms';
-                execute format('drop trigger if exists %I on %s', old_trigger.tgname, old_trigger.node);
+                execute format('drop trigger %I on %s', old_trigger.tgname, node);
                 dropped := true;
             exception
-                when lock_not_available then
+                when lock_not_available or undefined_object or undefined_table then
                     dropped := false;
             end;
             commit;
             exit when dropped;
 
             if clock_timestamp() > deadline then
-                raise exception '% was in use for 10 minutes: the earlier cache''s trigger could not be dropped', old_trigger.node
+                raise exception '% was in use for 10 minutes: the earlier cache''s trigger could not be dropped', node
                     using errcode = 'lock_not_available', hint = 'Find the long transaction (select pid, query from pg_stat_activity order by xact_start), then run this again.';
             end if;
             perform pg_sleep(0.2 + random() * 0.6);
         end loop;
-        raise notice 'Dropped % of %', old_trigger.tgname, old_trigger.node;
+        raise notice 'Dropped % of %', old_trigger.tgname, coalesce(node, 'a table that is gone');
     end loop;
 end
 $$;

@@ -5,6 +5,7 @@ do $$
 declare
     deadline constant timestamptz := clock_timestamp() + interval '10 minutes';
     guard record;
+    node text;
     dropped boolean;
 begin
     if to_regclass('entity_stats.state') is null then
@@ -17,10 +18,9 @@ begin
 
     for guard in
         select
-            t.tgname,
-            format('%s.%I', c.relnamespace::regnamespace, c.relname) as node
+            t.oid,
+            t.tgname
         from pg_catalog.pg_trigger as t
-        inner join pg_catalog.pg_class as c on t.tgrelid = c.oid
         inner join pg_catalog.pg_proc as p on t.tgfoid = p.oid
         where
             t.tgname like 'trigger\_update\_entity\_stats\_on\_%'
@@ -28,24 +28,30 @@ begin
             and (p.pronamespace = to_regnamespace('entity_stats') or p.oid = to_regprocedure('public.update_entity_stats_on_insert()'))
     loop
         loop
+            node := (
+                select format('%s.%I', c.relnamespace::regnamespace, c.relname)
+                from pg_catalog.pg_trigger as t
+                inner join pg_catalog.pg_class as c on t.tgrelid = c.oid
+                where t.oid = guard.oid
+            );
+            exit when node is null; -- with its partition, meanwhile
+
             begin
                 set local lock_timeout = '200ms';
-                execute format('drop trigger if exists %I on %s', guard.tgname, guard.node);
+                execute format('drop trigger %I on %s', guard.tgname, node);
                 if exists (select from pg_catalog.pg_roles as r where r.rolname = 'entity_stats_operator') then
-                    execute format('revoke select on table %s from entity_stats_operator', guard.node);
+                    execute format('revoke select on table %s from entity_stats_operator', node);
                 end if;
                 dropped := true;
             exception
-                when undefined_table then
-                    dropped := true; -- with its partition, meanwhile
-                when lock_not_available then
+                when lock_not_available or undefined_object or undefined_table then
                     dropped := false;
             end;
             commit;
             exit when dropped;
 
             if clock_timestamp() > deadline then
-                raise exception '% was in use for 10 minutes: its triggers could not be dropped', guard.node
+                raise exception '% was in use for 10 minutes: its triggers could not be dropped', node
                     using errcode = 'lock_not_available', hint = 'Find the long transaction (select pid, query from pg_stat_activity order by xact_start), then run this again.';
             end if;
             perform pg_sleep(0.2 + random() * 0.6);

@@ -25,18 +25,18 @@ declare
     no_verdict constant boolean := exists (
         select from pg_catalog.pg_proc as p where p.oid = to_regprocedure('entity_stats.status()') and p.proargnames[1] <> 'verdict'
     );
-    claims regclass[] := '{}';
-    claim regclass;
+    claims text[] := '{}';
+    claim text;
     command text;
 begin
     -- Claims are views of what is about to be replaced, in every deployment: 11_checks/ makes them again.
     if to_regprocedure('entity_stats.claims()') is not null then
-        claims := array(select format('entity_stats.%I', c.claim)::regclass from entity_stats.claims() as c);
+        claims := array(select format('entity_stats.%I', c.claim) from entity_stats.claims() as c);
     end if;
 
     perform entity_stats.lock_with_retries(
         'access exclusive',
-        variadic claims::text[] || array(
+        variadic claims || array(
             select t.name
             from (
                 values

@@ -10,7 +10,9 @@ begin
         begin
             perform entity_stats.lock_with_retries('access share', 'public.killmails');
         exception
-            when undefined_table then null; -- gone meanwhile, which is what is said next
+            when undefined_table or wrong_object_type or insufficient_privilege then
+                perform entity_stats.require_source(as_built); -- says what has become of it
+                raise; -- nothing has, but it is not held
         end;
     end if;
     perform entity_stats.require_source(as_built);

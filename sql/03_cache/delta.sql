@@ -1,5 +1,5 @@
--- What to add to an entity's metrics, in which periods, where the killmails themselves are not at hand. Everything that changes the cache
--- is a fact or a delta; add() alone writes them.
+-- What to add to an entity's metrics, in which periods, where the killmails themselves are not at hand: what has been counted, or what is
+-- wrong. merge() applies it.
 do $$
 begin
     if to_regtype('entity_stats.delta') is null then

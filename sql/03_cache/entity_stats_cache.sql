@@ -48,7 +48,7 @@ create table if not exists public.entity_stats_cache (
     primary key ("entityId", "entityType")
 ) with (fillfactor = 95);
 
-comment on table public.entity_stats_cache is 'Kill and loss statistics per entity: all-time and for the windows of entity_stats.time_window. Written by entity_stats.add(), and by whoever repairs it.';
+comment on table public.entity_stats_cache is 'Kill and loss statistics per entity: all-time and for the windows of entity_stats.time_window. Not to be written by hand.';
 comment on column public.entity_stats_cache."lastKillTime" is 'Newest kill, UTC.';
 comment on column public.entity_stats_cache."lastLossTime" is 'Newest loss, UTC.';
 comment on column public.entity_stats_cache."updatedAt" is 'Last change of the row, UTC.';

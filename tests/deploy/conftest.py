@@ -14,7 +14,7 @@ from tests.fixtures.database import Databases
 @pytest.fixture(scope="module")
 def own_databases() -> Iterator[Databases]:
     """Databases on a server without the roles of the cache, which all databases of a server share."""
-    with EmbeddedServer(durable=False, timezone=TIMEZONE) as server:
+    with EmbeddedServer(durable=False, in_memory=True, timezone=TIMEZONE) as server:
         databases = Databases(server)
         yield databases
         databases.close()

@@ -179,6 +179,13 @@ def test_an_unchanged_redeploy_locks_nothing(ready: Database) -> None:
         run(ready, DEPLOY)
 
 
+def test_a_redeploy_whatever_the_search_path(ready: Database) -> None:
+    """Names are not shortened by what the deploying session sees without a schema."""
+    result = ready.psql("--quiet", "-c", "set search_path = entity_stats, public", "-f", DEPLOY)
+    assert result.returncode == 0, result.stderr
+    assert_exact(ready)
+
+
 def test_a_redeploy_waits_for_who_checks_a_claim(ready: Database) -> None:
     """It makes the claims again; whoever checks another claim meanwhile does not wait for it."""
     run(ready, DEPLOY)

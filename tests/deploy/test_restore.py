@@ -22,7 +22,7 @@ ROLES = ("entity_stats_reader", "entity_stats_operator", WRITER, "stranger")
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[EmbeddedServer]:
     """Another server, without any role of ours, and with transaction ids of its own."""
-    with EmbeddedServer(durable=False, timezone=TIMEZONE) as server:
+    with EmbeddedServer(durable=False, in_memory=True, timezone=TIMEZONE) as server:
         yield server
 
 

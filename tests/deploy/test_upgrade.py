@@ -27,13 +27,16 @@ BEFORE = "2ae5a076b5e3e0b8c21fe48b97547324336e688d"
 TWO_LISTS = "1ae0cc53798de15a3698a0900c84d4e40635a662"
 #: The last version with a table of who is on a list, and with invalidations within the schema.
 LISTS_IN_A_TABLE = "363defcfa0447be0a884d37a9db222233a5ba395"
-#: This version, but for what is being changed: the first whose claims are views.
+#: The first version whose claims are views, and the last that locked tables by their numbers.
+LOCKS_BY_NUMBER = "570e271ac9e407b994b36ed9774ed01652e142f7"
+#: This version, but for what is being changed.
 LAST_COMMIT = "HEAD"
 
 VERSIONS = {
     "before": BEFORE,
     "two lists": TWO_LISTS,
     "lists in a table": LISTS_IN_A_TABLE,
+    "locks by number": LOCKS_BY_NUMBER,
     "last commit": LAST_COMMIT,
 }
 
