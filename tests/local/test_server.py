@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from local.server import EmbeddedServer, ServerError
+from tests.fixtures.database import ROOT
 
 
 def test_superuser_connects_over_socket_and_tcp(server: EmbeddedServer) -> None:
@@ -39,10 +43,28 @@ def test_crash_recovers_on_the_same_port(own_server: EmbeddedServer) -> None:
 
 
 def test_temporary_folder_is_removed() -> None:
-    with EmbeddedServer(durable=False) as server:
+    with EmbeddedServer(durable=False, in_memory=True) as server:
         assert server.running()
-        folder = server.folder
+        folder, data = server.folder, server.data.resolve()
     assert not folder.exists()
+    assert not data.exists()
+
+
+def test_what_a_killed_process_has_left_in_memory_goes() -> None:
+    """Its server as well."""
+    program = (
+        "import os, signal; from local.server import EmbeddedServer; server = EmbeddedServer(in_memory=True).start(); "
+        "print(server.folder, server.data.resolve(), flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    folder, data = map(Path, killed.stdout.split())
+    assert data.exists(), killed.stderr
+    if data.is_relative_to(folder):
+        EmbeddedServer(folder=folder).remove()
+        pytest.skip("there is not enough memory")
+    with EmbeddedServer(in_memory=True):
+        assert not data.exists()
+    shutil.rmtree(folder)
 
 
 def test_kept_folder_is_found_again(own_server: EmbeddedServer) -> None:

@@ -684,8 +684,8 @@ def test_subscribed(ready: Database) -> None:
 def test_upgraded_by_logical_replication() -> None:
     """Schema copied, everything published and subscribed with its initial copy: the copy refuses to be ready."""
     # Two servers: in one, creating a slot for a table waits for DROP SUBSCRIPTION, which waits for that slot.
-    publisher = EmbeddedServer(durable=False, timezone=TIMEZONE, settings={"wal_level": "logical"})
-    subscriber = EmbeddedServer(durable=False, timezone=TIMEZONE)
+    publisher = EmbeddedServer(durable=False, in_memory=True, timezone=TIMEZONE, settings={"wal_level": "logical"})
+    subscriber = EmbeddedServer(durable=False, in_memory=True, timezone=TIMEZONE)
     with publisher, subscriber:
         before, after = Databases(publisher), Databases(subscriber)
         with before.site() as old, after.site() as new:

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(f"{name:22} {what}" for name, what in INPUTS.items()))
         return 0
-    with EmbeddedServer(durable=False, settings=SETTINGS) as server:
+    with EmbeddedServer(durable=False, in_memory=True, settings=SETTINGS) as server:
         world = World(server, options.inputs - options.without, options.clients)
         world.build()
         findings = Torture(world, options.seed, options.round).go(options.minutes * 60)

@@ -30,7 +30,7 @@ def test_a_site_that_is_tortured_for_a_moment(capsys: pytest.CaptureFixture[str]
 
 
 def test_the_judge_sees_what_is_wrong() -> None:
-    with EmbeddedServer(durable=False, settings=SETTINGS) as server:
+    with EmbeddedServer(durable=False, in_memory=True, settings=SETTINGS) as server:
         world = World(server, [], 1)
         world.build()
         findings, healed = list[str](), list[str]()

@@ -31,7 +31,7 @@ def standby(primary: Database) -> Iterator[Database]:
     """The primary's streaming copy."""
     if not can_be_copied(primary.server):
         pytest.skip("these server binaries have no pg_basebackup")
-    with make_standby(primary.server, {"hot_standby": "on"}) as copy:
+    with make_standby(primary.server) as copy:
         yield Database(copy, primary.name)
 
 
