@@ -45,6 +45,11 @@ end
 $$
 """
 
+#: The same with every query planned anew: a plan that is kept has locked the indexes once, and a sequential scan does not.
+PLANNED_PHASES = PHASES.replace(
+    "begin\n", "begin\n    perform set_config('plan_cache_mode', 'force_custom_plan', false);\n"
+)
+
 RECALCULATE = "select entity_stats.recalculate_entities('character', array[77, 88, 1])"
 
 #: Two killmails of which one is gone or changed soon; the newest that the two have.
@@ -233,8 +238,9 @@ SPECIAL = [
     Specification(
         "reindex x rebuild, behind a phase",
         {
-            "holder": ("begin; select from entity_stats.phase for update", "commit"),
-            "other": (PHASES,),
+            # Not in the way of who begins a slice, but of who builds it.
+            "holder": ("begin; select from entity_stats.phase for key share", "commit"),
+            "other": (PLANNED_PHASES,),
             "reindex": ("reindex table entity_stats.phase",),
         },
         OTHERS["begin of a rebuild"][1],
