@@ -41,8 +41,8 @@ demo: $(STAMP) ## Fill the cache while killmails keep arriving, by a real Airflo
 	$(BIN)/python -m demo.run
 
 .PHONY: test
-test: lint ## Lint, then all tests on the embedded server: a quarter of an hour on two cores
-	@echo 'All tests on the embedded server: a quarter of an hour on two cores. A dot is a test; at the end of a line, how much is done.'
+test: lint ## Lint, then all tests on the embedded server: ten minutes on two cores
+	@echo 'All tests on the embedded server: ten minutes on two cores. A dot is a test; at the end of a line, how much is done.'
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: test-pg

@@ -19,8 +19,11 @@ begin
     with taken as (
         delete from entity_stats.late as l
         where
-            l.part in (
-                select n.part from entity_stats.late as n where n.day < now_history."closedTo" order by n.part limit most
+            -- An array, not IN: statistics of a table that empties and fills again are no guide to a join.
+            l.part = any(
+                array(
+                    select n.part from entity_stats.late as n where n.day < now_history."closedTo" order by n.part limit most
+                )
             )
         returning l.*
     ),

@@ -432,6 +432,33 @@ def test_ends_of_months(source: Database, timezone: str) -> None:
     assert_history(source)
 
 
+def test_late_rows_are_applied_in_steps_whatever_statistics_say(ready: Database) -> None:
+    """A table that was full once and is nearly empty when it is analyzed fills again: each row is looked at a few times."""
+    rows = 6000
+    fill = f"""
+        insert into entity_stats.late (
+            "entityType", "entityId", day, kills, losses, "iskDestroyed", "iskLost", "soloKills", "soloLosses", "npcKills", "npcLosses"
+        )
+        select 'character', n % 1000, h."closedTo" - 1 - n % 100, 1, 0, 1, 0, 0, 0, 0, 0
+        from entity_stats.history as h, generate_series(1, {rows}) as n
+    """
+    ready.execute("call entity_stats.fill_history()")
+    ready.execute(fill)
+    ready.execute("delete from entity_stats.late where part < (select max(part) from entity_stats.late)")
+    ready.execute("vacuum analyze entity_stats.late")
+    assert ready.value("select reltuples < relpages from pg_class where oid = 'entity_stats.late'::regclass")
+    ready.execute(fill)
+    read = "select sum(idx_tup_read)::bigint from pg_stat_user_indexes where relid = 'entity_stats.late'::regclass"
+    before = ready.value(read)
+    with ready.connect() as session:
+        applied = 0
+        while step := session.execute("select entity_stats.apply_late(2000)").fetchall()[0][0]:
+            applied += step
+        session.execute("select pg_stat_force_next_flush()")
+    assert applied == rows + 1
+    assert ready.value(read) - before < 10 * rows
+
+
 def test_a_lock_on_late(ready: Database) -> None:
     """Somebody holds the table: the ingest commits, its facts are pending."""
     fill(ready)
