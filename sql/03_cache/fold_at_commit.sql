@@ -28,9 +28,12 @@ begin
         l.part = fold_own.part
         and l.xid = pg_current_xact_id()
         and l.reason is null
-        and not exists ( -- a later one, which has a turn of its own; without l, so that every plan reads the index by both columns
+        and not exists ( -- a later one, which has a turn of its own; compared so that every plan reads its own rows, by the index of both columns
             select from entity_stats.ledger as n
-            where n.xid = pg_current_xact_id() and n.part > fold_own.part and n.reason is null
+            where
+                n.xid = pg_current_xact_id()
+                and (n.xid, n.part) > (pg_current_xact_id(), fold_own.part)
+                and n.reason is null
         )
     returning l.cmin::text::bigint = l.turn + 1 into last;
 

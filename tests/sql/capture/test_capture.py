@@ -581,3 +581,24 @@ def test_many_statements_of_one_transaction(ready: Database, writer: psycopg.Con
     assert ready.value(read) - before < 20 * statements
     assert pending(ready) == 0
     assert_exact(ready)
+
+
+def test_a_commit_reads_its_own_facts_only_whatever_statistics_say(ready: Database) -> None:
+    """The ledger was full once, and nearly empty when it was analyzed; now many facts are pending that others have captured later."""
+    read = "select sum(idx_tup_read)::bigint from pg_stat_user_indexes where relid = 'entity_stats.ledger'::regclass"
+    with ready.connect(user=WRITER) as bulk:
+        bulk.execute(INSERT.format(rows=20000, seed=2))
+    ready.execute("delete from entity_stats.ledger where part < (select max(part) from entity_stats.ledger)")
+    ready.execute("vacuum analyze entity_stats.ledger")
+    assert ready.value("select reltuples < relpages from pg_class where oid = 'entity_stats.ledger'::regclass")
+    with ready.connect(user=WRITER, autocommit=False) as writer:
+        writer.execute(INSERT.format(rows=5, seed=3))
+        with ready.connect(user=WRITER) as bulk:
+            bulk.execute(INSERT.format(rows=5000, seed=4))
+            bulk.execute("select pg_stat_force_next_flush()")
+        before = ready.value(read)
+        writer.commit()
+        writer.execute("select pg_stat_force_next_flush()")
+        writer.commit()
+    assert ready.value("select count(*) from entity_stats.ledger where reason is null") == 0, "folded"
+    assert ready.value(read) - before < 1000
