@@ -100,20 +100,19 @@ class EmbeddedServer:
     ) -> None:
         self._temporary = folder is None
         self._port = port
-        self._settings = {
-            **SETTINGS,
-            "timezone": timezone,
-            "log_timezone": timezone,
-            **({} if durable else THROWAWAY),
-            **(settings or {}),
-        }
         self.owner = pwd.getpwnam(UNPRIVILEGED) if os.geteuid() == 0 else None
         programs = _complete(binaries) if binaries else _binaries(version)
         self.folder = self._fresh_folder() if folder is None else self._given_folder(folder)
         self.data = self.folder / "data"
         self._memory = self._into_memory() if self._temporary and in_memory else None
-        if self._memory:
-            self._settings = {**self._settings, **IN_MEMORY, **(settings or {})}
+        self._settings = {
+            **SETTINGS,
+            "timezone": timezone,
+            "log_timezone": timezone,
+            **({} if durable else THROWAWAY),
+            **(IN_MEMORY if self._memory else {}),
+            **(settings or {}),
+        }
         self.log = self.folder / "server.log"
         self.socket = self.folder
         self.bin = self._reachable(programs)
