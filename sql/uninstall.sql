@@ -84,6 +84,7 @@ begin
 
     execute 'drop event trigger if exists entity_stats_ddl';
     execute 'drop event trigger if exists entity_stats_drop';
+    execute 'drop event trigger if exists entity_stats_drop_schema';
     drop function if exists entity_stats.watch_ddl();
 
     select array_agg(d.command order by d.oid desc)

@@ -24,11 +24,11 @@ begin
                 );
                 case
                     when mode = 'access share' then execute format('lock table %s in access share mode', target);
-                    when mode = 'exclusive' or to_regclass(target) = to_regclass('public.killmails') -- which may be read at any time
+                    when mode = 'exclusive' or (mode = 'access exclusive' and to_regclass(target) = to_regclass('public.killmails'))
                         then execute format('lock table %s in exclusive mode', target);
                     when (select c.relkind = 'v' from pg_class as c where c.oid = to_regclass(target))
                         then execute format('alter view %s reset (security_barrier)', target); -- LOCK TABLE would lock what it reads, too
-                    when mode = 'access exclusive' then execute format('lock table %s in access exclusive mode', target);
+                    when mode in ('access exclusive', 'drop') then execute format('lock table %s in access exclusive mode', target);
                 end case;
             end loop;
             return;
@@ -51,4 +51,4 @@ end
 $$;
 
 comment on function entity_stats.lock_with_retries(text, text[]) is
-'Locks tables by name (with the schema), partitions with them, and views, all or none, in mode exclusive, access exclusive (killmails: exclusive at most) or access share, in waits that grow from 50 to 800 ms, with pauses between; gives up with an error after 10 minutes.';
+'Locks tables by name (with the schema), partitions with them, and views, all or none, in mode access share, exclusive, access exclusive (killmails: exclusive) or drop (access exclusive, killmails, too). Waits 50 to 800 ms, pauses, tries again; an error after 10 minutes.';

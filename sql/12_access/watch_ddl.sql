@@ -17,7 +17,26 @@ begin
             fresh oid [];
             command text;
         begin
-            if tg_event = 'sql_drop' then
+            if tg_event = 'ddl_command_start' then
+                -- Our schema or its owner goes, and with it the triggers: PostgreSQL would lock partition after partition, holding those before
+                -- from whoever writes to the next.
+                if strpos(lower(current_query()), 'entity_stats') > 0 then
+                    perform entity_stats.lock_with_retries(
+                        'drop',
+                        variadic array(
+                            select format('%s.%I', c.relnamespace::regnamespace, c.relname)
+                            from pg_class as c
+                            where
+                                c.relkind in ('r', 'p', 'v')
+                                and (
+                                    c.oid in (select g.tgrelid from pg_trigger as g where g.tgname ~ '^trigger_update_entity_stats_on_')
+                                    or c.oid in (select r.object from entity_stats.deployed_relations() as r (object))
+                                )
+                        )
+                    );
+                end if;
+                return;
+            elsif tg_event = 'sql_drop' then
                 select jsonb_object_agg(d.objid, d.object_identity) into dropped
                 from pg_event_trigger_dropped_objects() as d
                 where d.object_type = 'table' and not d.is_temporary;
@@ -102,7 +121,7 @@ begin
         $$
     $create$;
     comment on function entity_stats.watch_ddl() is
-    'Event trigger: guards partitions that the site creates or attaches, captures those that come or go with killmails; never fails.';
+    'Event trigger: guards partitions that the site creates or attaches, captures those that come or go with killmails, locks all at once before our schema is dropped; never fails.';
     revoke execute on function entity_stats.watch_ddl() from public;
     grant execute on function entity_stats.watch_ddl() to entity_stats_operator; -- or their REVOKE for all functions would fail
 
@@ -115,6 +134,12 @@ begin
     if not exists (select from pg_catalog.pg_event_trigger as e where e.evtname = 'entity_stats_drop') then
         execute 'create event trigger entity_stats_drop on sql_drop execute function entity_stats.watch_ddl()';
         execute 'alter event trigger entity_stats_drop enable always';
+    end if;
+    if not exists (select from pg_catalog.pg_event_trigger as e where e.evtname = 'entity_stats_drop_schema') then
+        execute
+            'create event trigger entity_stats_drop_schema on ddl_command_start when tag in (''DROP SCHEMA'', ''DROP OWNED'') '
+            'execute function entity_stats.watch_ddl()';
+        execute 'alter event trigger entity_stats_drop_schema enable always';
     end if;
 exception
     when insufficient_privilege then

@@ -480,7 +480,7 @@ def test_the_owner_deploys_after_a_superuser(own_databases: Databases) -> None:
             deployed = catalog(site)
         assert (
             site.value("select count(*) from pg_event_trigger where evtname like 'entity_stats%' and evtenabled = 'A'")
-            == 2
+            == 3
         )
 
 

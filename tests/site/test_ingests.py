@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import psycopg
@@ -15,7 +16,7 @@ from pglast.parser import scan
 from psycopg.sql import Identifier
 
 from tests.fixtures.database import SQL, WRITER, Database
-from tests.fixtures.worlds import assert_exact, deadlocks, pending, until_blocked
+from tests.fixtures.worlds import WITHOUT_EVENT_TRIGGERS, assert_exact, deadlocks, pending, until_blocked
 from tests.sql.checks.claims import offences
 from tests.sql.reads.test_reads import everything
 
@@ -225,7 +226,8 @@ def test_the_schema_is_dropped(ready: Database, writer: psycopg.Connection[Any])
 
 
 def test_the_schema_is_nearly_dropped(ready: Database, writer: psycopg.Connection[Any]) -> None:
-    """While somebody drops it, all our tables are locked; when that is rolled back, the cache says what it has missed."""
+    """Without event triggers all our tables are locked while somebody drops it; when that is rolled back, the cache says what it missed."""
+    ready.execute(WITHOUT_EVENT_TRIGGERS)
     heard = warnings(writer)
     with (
         ready.connect(autocommit=False) as dropping,
@@ -245,6 +247,38 @@ def test_the_schema_is_nearly_dropped(ready: Database, writer: psycopg.Connectio
     assert (status, reason.split(":")[0]) == ("stale", "killmails were not captured")
     ready.execute("call entity_stats.backfill()")
     assert_exact(ready)
+
+
+@pytest.mark.parametrize(
+    "statement", ["drop schema entity_stats cascade", "drop owned by entity_stats_operator cascade"]
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_schema_is_dropped_beside_writers(ready: Database, statement: str, turned: bool) -> None:
+    """Who writes to one partition goes on with another, in either order of theirs: nobody is a deadlock's victim."""
+    leaves = [
+        leaf for (leaf,) in ready.fetch("select distinct k.tableoid::regclass::text from public.killmails as k limit 2")
+    ]
+    rows = """
+    insert into {leaf} ("killmailId", "killmailTime", "victimCharacterId")
+    select 9000001, k."killmailTime", 77 from {leaf} as k limit 1
+    """
+    with (
+        ready.connect(user=WRITER, autocommit=False) as writer,
+        ready.connect() as dropping,
+        ThreadPoolExecutor() as pool,
+    ):
+        heard = warnings(writer)
+        dropping.execute("set deadlock_timeout = '50ms'")  # so that it looks for a deadlock before there could be one
+        writer.execute(f"lock table {leaves[turned]} in row exclusive mode")  # as while a statement writes
+        dropped = pool.submit(dropping.execute, statement)
+        until_blocked(ready, dropping)
+        sleep(0.5)
+        writer.execute(rows.format(leaf=leaves[not turned]).encode())
+        writer.commit()
+        dropped.result()
+    assert heard == []
+    assert deadlocks(ready) == 0
+    ready.load(SQL / "deploy.sql")  # the rights that belong to no database are back
 
 
 def test_restored_without_the_schema(ready: Database, databases: Any, tmp_path: Path) -> None:

@@ -222,12 +222,12 @@ class Owner(Actor):
 
     def do_mend(self) -> None:
         """What was interrupted; then what was lost is deployed again."""
+        replaced = False
         for left, statements in LEFT.items():
             if self.execute(left).fetchall():
                 self.all(*statements)
-                if statements == PUT_BACK:
-                    self.deploy()
-        if self.execute("select where to_regprocedure('entity_stats.status()') is null").fetchall():
+                replaced = replaced or statements == PUT_BACK
+        if replaced or self.execute("select where to_regprocedure('entity_stats.status()') is null").fetchall():
             self.deploy()
 
     def do_column_dropped(self) -> None:

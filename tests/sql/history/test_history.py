@@ -10,6 +10,7 @@ import pytest
 
 from tests.fixtures.database import SQL, WRITER, Database
 from tests.fixtures.worlds import (
+    WITHOUT_EVENT_TRIGGERS,
     Worlds,
     assert_exact,
     assert_history,
@@ -351,7 +352,7 @@ def test_recount(ready: Database) -> None:
 def test_a_partition_that_came_with_killmails(worlds: Worlds) -> None:
     """Where nothing tells of it, the next look counts it, in the history as in the cache."""
     with worlds.ready("partitioned") as database:
-        database.execute("drop event trigger entity_stats_ddl; drop event trigger entity_stats_drop")
+        database.execute(WITHOUT_EVENT_TRIGGERS)
         database.execute(
             """
             create table public.attached (like public.killmails including all);
