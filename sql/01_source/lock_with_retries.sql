@@ -1,6 +1,8 @@
 -- Locks tables, all or none of them, without getting into anybody's way: a queued lock holds up everybody behind it, and one that
 -- waits while holding others can deadlock with a site's own maintenance. So it waits briefly, lets go of all, and tries again. Where
 -- everybody is slow, brief is too short for all of them to be done: each try waits twice as long, but never as long as deadlock_timeout.
+-- That is for all locks of a try together, so partitions are locked one by one: LOCK TABLE would wait as long for each. Not for access
+-- share: only DDL keeps it out, so it need not wait in the queue at all, and LOCK TABLE asks no rights on partitions.
 -- Who holds one of the targets and waits for another, which we hold, makes a try fail. So every other try takes them the other way
 -- round: folds want one order, and readers have theirs. Names, because what bears one may be replaced while somebody waits for it.
 create or replace function entity_stats.lock_with_retries(mode text, variadic targets text[])
@@ -11,30 +13,55 @@ set lock_timeout = '50ms'
 as $$
 declare
     deadline constant timestamptz := clock_timestamp() + interval '10 minutes';
-    patience integer := 50; -- milliseconds, for all of them together
+    longest constant numeric := least(0.8 * extract(epoch from current_setting('deadlock_timeout')::interval), 0.8); -- seconds
+    patience numeric := least(0.05, longest);
     began timestamptz;
     target text;
+    node text;
 begin
     loop
         begin
             began := clock_timestamp();
             foreach target in array targets loop
-                perform set_config(
-                    'lock_timeout', greatest(1, patience - extract(milliseconds from clock_timestamp() - began)::integer)::text, true
-                );
-                case
-                    when mode = 'access share' then execute format('lock table %s in access share mode', target);
-                    when mode = 'exclusive' or (mode = 'access exclusive' and to_regclass(target) = to_regclass('public.killmails'))
-                        then execute format('lock table %s in exclusive mode', target);
-                    when (select c.relkind = 'v' from pg_class as c where c.oid = to_regclass(target))
-                        then execute format('alter view %s reset (security_barrier)', target); -- LOCK TABLE would lock what it reads, too
-                    when mode in ('access exclusive', 'drop') then execute format('lock table %s in access exclusive mode', target);
-                end case;
+                if mode = 'access share' then
+                    execute format('lock table %s in access share mode nowait', target);
+                    continue;
+                end if;
+
+                for node in
+                    with recursive tree as (
+                        select i.inhrelid from pg_inherits as i where i.inhparent = to_regclass(target)
+                        union all
+                        select i.inhrelid
+                        from tree as t
+                        inner join pg_inherits as i on t.inhrelid = i.inhparent
+                    )
+
+                    select target
+                    union all
+                    select format('%s.%I', c.relnamespace::regnamespace, c.relname)
+                    from tree as t
+                    inner join pg_class as c on t.inhrelid = c.oid
+                    where c.relkind in ('r', 'p')
+                loop
+                    perform set_config(
+                        'lock_timeout', greatest(1, 1000 * (patience - extract(epoch from clock_timestamp() - began)))::integer::text, true
+                    );
+                    case
+                        when mode = 'exclusive' or (mode = 'access exclusive' and to_regclass(target) = to_regclass('public.killmails'))
+                            then execute format('lock table only %s in exclusive mode', node);
+                        when (select c.relkind = 'v' from pg_class as c where c.oid = to_regclass(node))
+                            then execute format('alter view %s reset (security_barrier)', node); -- LOCK TABLE would lock what it reads, too
+                        when mode in ('access exclusive', 'drop') then execute format('lock table only %s in access exclusive mode', node);
+                    end case;
+                end loop;
             end loop;
             return;
         exception
-            when lock_not_available then
-                if clock_timestamp() > deadline then
+            when lock_not_available or undefined_table then -- a partition may go meanwhile
+                if to_regclass(target) is null then
+                    raise;
+                elsif clock_timestamp() > deadline then
                     raise exception '% was in use for 10 minutes: it could not be locked in % mode', target, mode
                         using errcode = 'lock_not_available',
                             hint = format(
@@ -43,8 +70,8 @@ begin
                             );
                 end if;
         end;
-        perform pg_sleep(patience * (0.5 + random()) / 1000);
-        patience := least(patience * 2, 800);
+        perform pg_sleep(patience * (0.5 + random()));
+        patience := least(patience * 2, longest);
         targets := array(select t.target from unnest(targets) with ordinality as t (target, place) order by t.place desc);
     end loop;
 end

@@ -263,16 +263,15 @@ def test_the_schema_is_dropped_beside_writers(ready: Database, statement: str, t
     select 9000001, k."killmailTime", 77 from {leaf} as k limit 1
     """
     with (
-        ready.connect(user=WRITER, autocommit=False) as writer,
-        ready.connect() as dropping,
+        ready.connect(autocommit=False, options="-c deadlock_timeout=200ms") as writer,
+        ready.connect(options="-c deadlock_timeout=200ms") as dropping,
         ThreadPoolExecutor() as pool,
     ):
         heard = warnings(writer)
-        dropping.execute("set deadlock_timeout = '50ms'")  # so that it looks for a deadlock before there could be one
         writer.execute(f"lock table {leaves[turned]} in row exclusive mode")  # as while a statement writes
         dropped = pool.submit(dropping.execute, statement)
         until_blocked(ready, dropping)
-        sleep(0.5)
+        sleep(2)  # until who drops has looked for a deadlock, or waits as long as ever
         writer.execute(rows.format(leaf=leaves[not turned]).encode())
         writer.commit()
         dropped.result()
