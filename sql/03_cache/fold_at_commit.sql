@@ -11,6 +11,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
 set enable_seqscan = off
+set enable_bitmapscan = off -- would read all rows of this transaction in each turn
 set jit = off
 set plan_cache_mode = force_generic_plan -- planned once per session: planning takes longer than a small fold
 as $$
@@ -28,11 +29,11 @@ begin
         l.part = fold_own.part
         and l.xid = pg_current_xact_id()
         and l.reason is null
-        and not exists ( -- a later one, which has a turn of its own; compared so that every plan reads its own rows, by the index of both columns
+        and not exists ( -- a later one, which has a turn of its own; compared so that every plan goes straight to it, by the index of both columns
             select from entity_stats.ledger as n
             where
-                n.xid = pg_current_xact_id()
-                and (n.xid, n.part) > (pg_current_xact_id(), fold_own.part)
+                (n.xid, n.part) > (pg_current_xact_id(), fold_own.part)
+                and n.xid <= pg_current_xact_id()
                 and n.reason is null
         )
     returning l.cmin::text::bigint = l.turn + 1 into last;

@@ -144,9 +144,10 @@ begin
         exit when not found;
         commit;
 
-        -- One of them is to blame: ever fewer at once, until it is alone and can be left. Many in a row have a cause in common.
+        -- One of them is to blame: ever fewer at once, until it is alone and can be left; then more again. Many in a row have a cause in common.
         if step.failed is null then
             in_a_row := 0;
+            most := least(500, most * 2);
         elsif pg_catalog.cardinality(step.failed) > 1 then
             most := greatest(1, most / 8);
         else
@@ -154,7 +155,7 @@ begin
             why := step.why;
             in_a_row := in_a_row + 1;
             exit when in_a_row = 10;
-            most := case when in_a_row = 1 then 500 else 1 end;
+            most := 1;
         end if;
 
         total := total + step.folded;

@@ -246,6 +246,23 @@ def test_a_fact_that_can_never_be_folded(ready: Database, writer: psycopg.Connec
     assert_exact(ready)
 
 
+def test_what_can_be_folded_goes_fast_behind_what_cannot(ready: Database, writer: psycopg.Connection[Any]) -> None:
+    """Two in a row that fail, and many behind them that do not: a few hundred at once all the same."""
+    breaks, mends, _ = BREAKS["an overflow"]
+    ready.execute(breaks)
+    writer.execute("set entity_stats.fold = 'deferred'")
+    writer.execute(kill(9000000))
+    writer.execute(kill(9000001))
+    writer.execute(kill(9100000, victim=500, rows=3000))
+    before = ready.value("select pg_current_xact_id()::text::bigint")
+    with pytest.raises(psycopg.Error, match="killmails of 2 statements could not be folded"):
+        ready.execute("call entity_stats.fold_pending()")
+    assert pending(ready) == 2
+    assert ready.value("select pg_current_xact_id()::text::bigint") - before < 200
+    ready.execute(mends)
+    assert_exact(ready)
+
+
 def test_two_drains_of_one_transaction(ready: Database, writer: psycopg.Connection[Any]) -> None:
     """What one transaction left in two rows is folded once, whoever is at it."""
     for statement in [
