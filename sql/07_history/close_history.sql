@@ -13,8 +13,9 @@ begin
         return;
     end if;
     perform entity_stats.require_read_committed('close_history');
-
+    perform entity_stats.require_source(as_built => false);
     commit;
+
     -- Each step reads all that is pending or late. Folded before folds keep what is late, most of it is neither.
     while (select f.folded > 0 from entity_stats.fold_some(500, '{}') as f) loop
         commit;
@@ -47,4 +48,4 @@ end
 $$;
 
 comment on procedure entity_stats.close_history (timestamptz) is
-'Closes all days before as_of (UTC, default now) that are not, a month per transaction, applies what came late, drops old days; nothing where no history is kept. Killed and called again, it goes on. Call it with autocommit.';
+'Closes all days before as_of (UTC, default now) that are not, a month per transaction, folds what is pending and applies what came late, drops old days; nothing where no history is kept. Killed and called again, it goes on. Call it with autocommit.';

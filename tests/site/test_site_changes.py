@@ -118,7 +118,9 @@ def test_who_waits_for_killmails_holds_nothing_of_ours(worlds: Worlds, operation
         site.execute("lock table public.killmails in access exclusive mode")
         running = pool.submit(session.execute, operation.encode())
         until(
-            past, "select exists (select from pg_locks where relation = 'public.killmails'::regclass and not granted)"
+            past,
+            "select a.wait_event = 'PgSleep' from pg_stat_activity as a where a.pid = %s",
+            [session.info.backend_pid],
         )
         held = past.fetch(
             """
