@@ -17,7 +17,7 @@ declare
     patience numeric := least(0.05, longest);
     began timestamptz;
     target text;
-    node text;
+    node record;
 begin
     loop
         begin
@@ -28,31 +28,35 @@ begin
                     continue;
                 end if;
 
+                perform target::regclass; -- raises where there is none
                 for node in
                     with recursive tree as (
-                        select i.inhrelid from pg_inherits as i where i.inhparent = to_regclass(target)
+                        select to_regclass(target)::oid as relation
                         union all
                         select i.inhrelid
                         from tree as t
-                        inner join pg_inherits as i on t.inhrelid = i.inhparent
+                        inner join pg_inherits as i on t.relation = i.inhparent
                     )
 
-                    select target
-                    union all
-                    select format('%s.%I', c.relnamespace::regnamespace, c.relname)
+                    select
+                        n.nspname,
+                        c.relname,
+                        c.relkind
                     from tree as t
-                    inner join pg_class as c on t.inhrelid = c.oid
-                    where c.relkind in ('r', 'p')
+                    inner join pg_class as c on t.relation = c.oid
+                    inner join pg_namespace as n on c.relnamespace = n.oid
+                    where c.relkind in ('r', 'p', 'v')
                 loop
                     perform set_config(
                         'lock_timeout', greatest(1, 1000 * (patience - extract(epoch from clock_timestamp() - began)))::integer::text, true
                     );
                     case
                         when mode = 'exclusive' or (mode = 'access exclusive' and to_regclass(target) = to_regclass('public.killmails'))
-                            then execute format('lock table only %s in exclusive mode', node);
-                        when (select c.relkind = 'v' from pg_class as c where c.oid = to_regclass(node))
-                            then execute format('alter view %s reset (security_barrier)', node); -- LOCK TABLE would lock what it reads, too
-                        when mode in ('access exclusive', 'drop') then execute format('lock table only %s in access exclusive mode', node);
+                            then execute format('lock table only %I.%I in exclusive mode', node.nspname, node.relname);
+                        when node.relkind = 'v' -- LOCK TABLE would lock what it reads, too
+                            then execute format('alter view %I.%I reset (security_barrier)', node.nspname, node.relname);
+                        when mode in ('access exclusive', 'drop')
+                            then execute format('lock table only %I.%I in access exclusive mode', node.nspname, node.relname);
                     end case;
                 end loop;
             end loop;
