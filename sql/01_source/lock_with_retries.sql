@@ -28,10 +28,9 @@ begin
                     continue;
                 end if;
 
-                perform target::regclass; -- raises where there is none
                 for node in
                     with recursive tree as (
-                        select to_regclass(target)::oid as relation
+                        select target::regclass::oid as relation -- raises where there is none
                         union all
                         select i.inhrelid
                         from tree as t

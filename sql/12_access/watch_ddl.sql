@@ -4,6 +4,8 @@
 -- on the site's tables, and uses of ours only what runs with the operators' rights (SECURITY DEFINER). A deployment by somebody
 -- lesser leaves it as it is. Created last: it would follow the ALTER TABLEs of this deployment, too, with rights that are not complete.
 do $do$
+declare
+    event_trigger record;
 begin
     execute $create$
         create or replace function entity_stats.watch_ddl()
@@ -24,7 +26,7 @@ begin
                     perform entity_stats.lock_with_retries(
                         'drop',
                         variadic array(
-                            select format('%s.%I', c.relnamespace::regnamespace, c.relname)
+                            select c.oid::regclass::text
                             from pg_class as c
                             where
                                 c.relkind in ('r', 'p', 'v')
@@ -125,22 +127,21 @@ begin
     revoke execute on function entity_stats.watch_ddl() from public;
     grant execute on function entity_stats.watch_ddl() to entity_stats_operator; -- or their REVOKE for all functions would fail
 
-    if not exists (select from pg_catalog.pg_event_trigger as e where e.evtname = 'entity_stats_ddl') then
-        execute
-            'create event trigger entity_stats_ddl on ddl_command_end when tag in (''CREATE TABLE'', ''ALTER TABLE'') '
-            'execute function entity_stats.watch_ddl()';
-        execute 'alter event trigger entity_stats_ddl enable always';
-    end if;
-    if not exists (select from pg_catalog.pg_event_trigger as e where e.evtname = 'entity_stats_drop') then
-        execute 'create event trigger entity_stats_drop on sql_drop execute function entity_stats.watch_ddl()';
-        execute 'alter event trigger entity_stats_drop enable always';
-    end if;
-    if not exists (select from pg_catalog.pg_event_trigger as e where e.evtname = 'entity_stats_drop_schema') then
-        execute
-            'create event trigger entity_stats_drop_schema on ddl_command_start when tag in (''DROP SCHEMA'', ''DROP OWNED'') '
-            'execute function entity_stats.watch_ddl()';
-        execute 'alter event trigger entity_stats_drop_schema enable always';
-    end if;
+    for event_trigger in
+        select
+            t.name,
+            t.fires
+        from (
+            values
+            ('entity_stats_ddl', 'ddl_command_end when tag in (''CREATE TABLE'', ''ALTER TABLE'')'),
+            ('entity_stats_drop', 'sql_drop'),
+            ('entity_stats_drop_schema', 'ddl_command_start when tag in (''DROP SCHEMA'', ''DROP OWNED'')')
+        ) as t (name, fires)
+        where not exists (select from pg_catalog.pg_event_trigger as e where t.name = e.evtname)
+    loop
+        execute format('create event trigger %I on %s execute function entity_stats.watch_ddl()', event_trigger.name, event_trigger.fires);
+        execute format('alter event trigger %I enable always', event_trigger.name);
+    end loop;
 exception
     when insufficient_privilege then
         raise notice 'There are no event triggers: new and dropped partitions are noticed by entity_stats.look_at_source(), within five minutes';

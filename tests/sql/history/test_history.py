@@ -208,10 +208,9 @@ def test_pending_at_the_close(ready: Database) -> None:
             holder.execute("lock table entity_stats.ledger in access exclusive mode")
             writer.execute("insert into public.killmails select * from test.killmails(20, 3, '0', '9 days')")
     assert ready.value("select count(*) from entity_stats.aside") > 0
+    # As when they come after close_history() has folded what was pending.
     ready.execute("select entity_stats.open_late(current_date - 2)")
-    ready.execute(
-        "select entity_stats.close_range()"
-    )  # as when they come after close_history() has folded what was pending
+    ready.execute("select entity_stats.close_range()")
     assert ready.value("select count(*) from entity_stats.aside") > 0
     assert drift(ready) == []
     assert_history(ready)
