@@ -28,6 +28,7 @@ from tests.fixtures.database import ROOT, Database, Databases
 from tests.fixtures.receivers import TIMEOUT, Inbox, mailbox, webhook
 from tests.fixtures.worlds import until
 
+DAGS = [file.stem for file in sorted((ROOT / "dags").glob("*.py"))]
 CLEANUP, FOLD = "entity_stats_daily_cleanup", "entity_stats_fold_pending"
 CLAIM = "last_times_are_right"
 HOLDS = "values_are_finite"
@@ -153,18 +154,30 @@ class Site:
             assert time.monotonic() < deadline, f"{what}: not within {TIMEOUT} s"
             time.sleep(0.5)
 
-    def knows(self, commit: str, dag_id: str = CLEANUP) -> bool:
-        """Whether the DAG processor has read a DAG of a commit."""
+    def knows(self, commit: str, dag_id: str) -> bool:
+        """Whether the DAG processor has read a DAG of a commit, or says so."""
         try:
             return bool(self.api.get(f"/api/v2/dags/{dag_id}")["bundle_version"] == commit)
         except AirflowError:
             return False
 
-    def change(self, name: str, before: str, after: str) -> None:
-        """Commit another text of a file, and wait until it is known."""
-        self.repository.change(name, before, after)
+    def commit(self, dag_id: str) -> str:
+        """Commit everything, and wait until a DAG is that of the new commit; returns the commit's name."""
         commit = self.repository.commit()
-        self.wait(lambda: self.knows(commit, BACKFILL), "the new commit is known")
+        self.wait(lambda: self.knows(commit, dag_id), "the new commit is known")
+        # What was being read when the commit arrived counts as the commit's, too: only what is read after it is.
+        first = self.parsed(dag_id)
+        self.wait(lambda: self.parsed(dag_id) != first, "the new commit has been read")
+        return commit
+
+    def parsed(self, dag_id: str) -> str:
+        """When the DAG processor has last read a DAG."""
+        return str(self.api.get(f"/api/v2/dags/{dag_id}")["last_parsed_time"])
+
+    def change(self, name: str, before: str, after: str) -> None:
+        """Commit another text of a file, and wait until the backfill is that of the new commit."""
+        self.repository.change(name, before, after)
+        self.commit(BACKFILL)
 
     def run(self, dag_id: str) -> tuple[str, dict[str, str]]:
         """Run a DAG to its end; its state and that of its tasks."""
@@ -251,7 +264,9 @@ def killboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             database.execute("call entity_stats.backfill(now() - interval '60 days')")
             cutoff = database.value("select cutoff from entity_stats.time_window where period = '14d'")
             database.execute(BRAKE.format(cutoff=cutoff))
-            site.wait(lambda: airflow.healthy() and site.knows(commit), "Airflow is healthy")
+            site.wait(
+                lambda: airflow.healthy() and all(site.knows(commit, dag_id) for dag_id in DAGS), "Airflow is ready"
+            )
             yield site
         finally:
             airflow.stop()
@@ -259,7 +274,7 @@ def killboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_airflow_knows_these_dags_and_the_plugin(killboard: Site) -> None:
-    assert killboard.api.dags() == [file.stem for file in sorted((ROOT / "dags").glob("*.py"))]  # raises import errors
+    assert killboard.api.dags() == DAGS  # raises import errors
     assert killboard.api.get("/api/v2/plugins/importErrors")["import_errors"] == []
     assert "entity_stats" in [plugin["name"] for plugin in killboard.api.get("/api/v2/plugins")["plugins"]]
 
@@ -286,8 +301,7 @@ def test_a_run_that_is_ended_goes_on_with_its_own_sql(killboard: Site) -> None:
 
     # Meanwhile there is a new commit, with a claim that finds what those of the run's own commit do not look for.
     site.repository.claim(CLAIM)
-    commit = site.repository.commit()
-    site.wait(lambda: site.knows(commit), "the new commit is known")
+    commit = site.commit(CLEANUP)
     corrupt(database)
     site.api.post(
         f"/api/v2/dags/{CLEANUP}/clearTaskInstances",
@@ -372,7 +386,7 @@ def test_a_rebuild_waits_until_it_is_approved(asking: Site) -> None:
 def test_a_rebuild_that_nobody_answers_fails(asking: Site) -> None:
     site = asking
     begun = site.database.value(BEGUN)
-    site.change("dags/entity_stats/approval.py", "TIMEOUT = timedelta(hours=12)", "TIMEOUT = timedelta(seconds=1)")
+    site.change("dags/entity_stats/approval.py", "TIMEOUT = timedelta(hours=12)", "TIMEOUT = timedelta(seconds=10)")
     run_id = site.trigger(BACKFILL, rebuild=True)
     state, tasks = site.follow(BACKFILL, run_id)
     assert state == tasks[APPROVE] == "failed"
@@ -386,7 +400,7 @@ def test_a_deadline_speaks_of_approval_and_a_rejected_rebuild_is_skipped(asking:
     site = asking
     begun = site.database.value(BEGUN)
     site.repository.change(
-        "dags/entity_stats/approval.py", "TIMEOUT = timedelta(seconds=1)", "TIMEOUT = timedelta(hours=12)"
+        "dags/entity_stats/approval.py", "TIMEOUT = timedelta(seconds=10)", "TIMEOUT = timedelta(hours=12)"
     )
     site.change("dags/entity_stats_backfill.py", "DEADLINE = timedelta(hours=24)", "DEADLINE = timedelta(seconds=1)")
     run_id = site.rebuild()
