@@ -18,45 +18,54 @@ declare
     began timestamptz;
     target text;
     node record;
+    locked oid [];
 begin
     loop
         begin
             began := clock_timestamp();
+            locked := '{}';
             foreach target in array targets loop
                 if mode = 'access share' then
                     execute format('lock table %s in access share mode nowait', target);
                     continue;
                 end if;
 
-                for node in
-                    with recursive tree as (
-                        select target::regclass::oid as relation -- raises where there is none
-                        union all
-                        select i.inhrelid
-                        from tree as t
-                        inner join pg_inherits as i on t.relation = i.inhparent
-                    )
+                loop -- again, until there is no other: partitions may come while one waits for their table
+                    for node in
+                        with recursive tree as (
+                            select target::regclass::oid as relation -- raises where there is none
+                            union all
+                            select i.inhrelid
+                            from tree as t
+                            inner join pg_inherits as i on t.relation = i.inhparent
+                        )
 
-                    select
-                        n.nspname,
-                        c.relname,
-                        c.relkind
-                    from tree as t
-                    inner join pg_class as c on t.relation = c.oid
-                    inner join pg_namespace as n on c.relnamespace = n.oid
-                    where c.relkind in ('r', 'p', 'v')
-                loop
-                    perform set_config(
-                        'lock_timeout', greatest(1, 1000 * (patience - extract(epoch from clock_timestamp() - began)))::integer::text, true
-                    );
-                    case
-                        when mode = 'exclusive' or (mode = 'access exclusive' and to_regclass(target) = to_regclass('public.killmails'))
-                            then execute format('lock table only %I.%I in exclusive mode', node.nspname, node.relname);
-                        when node.relkind = 'v' -- LOCK TABLE would lock what it reads, too
-                            then execute format('alter view %I.%I reset (security_barrier)', node.nspname, node.relname);
-                        when mode in ('access exclusive', 'drop')
-                            then execute format('lock table only %I.%I in access exclusive mode', node.nspname, node.relname);
-                    end case;
+                        select
+                            c.oid,
+                            n.nspname,
+                            c.relname,
+                            c.relkind
+                        from tree as t
+                        inner join pg_class as c on t.relation = c.oid
+                        inner join pg_namespace as n on c.relnamespace = n.oid
+                        where c.relkind in ('r', 'p', 'v', 'S') and c.oid <> all (locked)
+                    loop
+                        perform set_config(
+                            'lock_timeout', greatest(1, 1000 * (patience - extract(epoch from clock_timestamp() - began)))::integer::text, true
+                        );
+                        case
+                            when mode = 'exclusive' or (mode = 'access exclusive' and to_regclass(target) = to_regclass('public.killmails'))
+                                then execute format('lock table only %I.%I in exclusive mode', node.nspname, node.relname);
+                            when node.relkind = 'v' -- LOCK TABLE would lock what it reads, too
+                                then execute format('alter view %I.%I reset (security_barrier)', node.nspname, node.relname);
+                            when node.relkind = 'S' -- LOCK TABLE cannot
+                                then execute format('alter sequence %I.%I cache 1', node.nspname, node.relname);
+                            when mode in ('access exclusive', 'drop')
+                                then execute format('lock table only %I.%I in access exclusive mode', node.nspname, node.relname);
+                        end case;
+                        locked := locked || node.oid;
+                    end loop;
+                    exit when not found;
                 end loop;
             end loop;
             return;
@@ -81,4 +90,4 @@ end
 $$;
 
 comment on function entity_stats.lock_with_retries(text, text[]) is
-'Locks tables by name (with the schema), partitions with them, and views, all or none, in mode access share, exclusive, access exclusive (killmails: exclusive) or drop (access exclusive, killmails, too). Waits 50 to 800 ms, pauses, tries again; an error after 10 minutes.';
+'Locks tables by name (with the schema), partitions with them, views and sequences, all or none, in mode access share, exclusive, access exclusive (killmails: exclusive) or drop (access exclusive, killmails, too). Waits 50 to 800 ms, pauses; an error after 10 minutes.';

@@ -29,10 +29,11 @@ begin
                             select c.oid::regclass::text
                             from pg_class as c
                             where
-                                c.relkind in ('r', 'p', 'v')
+                                c.relkind in ('r', 'p', 'v', 'S')
                                 and (
                                     c.oid in (select g.tgrelid from pg_trigger as g where g.tgname ~ '^trigger_update_entity_stats_on_')
                                     or c.oid in (select r.object from entity_stats.deployed_relations() as r (object))
+                                    or (c.relkind = 'S' and c.relnamespace = 'entity_stats'::regnamespace) -- held where a savepoint was rolled back to
                                 )
                         )
                     );

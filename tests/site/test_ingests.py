@@ -252,32 +252,62 @@ def test_the_schema_is_nearly_dropped(ready: Database, writer: psycopg.Connectio
 @pytest.mark.parametrize(
     "statement", ["drop schema entity_stats cascade", "drop owned by entity_stats_operator cascade"]
 )
-@pytest.mark.parametrize("turned", [False, True])
-def test_the_schema_is_dropped_beside_writers(ready: Database, statement: str, turned: bool) -> None:
-    """Who writes to one partition goes on with another, in either order of theirs: nobody is a deadlock's victim."""
-    leaves = [
+@pytest.mark.parametrize(
+    "before",
+    [
+        ["lock table {leaf} in row exclusive mode"],  # as while a statement writes
+        ["lock table {other} in row exclusive mode"],
+        ["savepoint taken_back", "{insert}", "rollback to taken_back"],  # keeps the lock of a sequence, and no other
+    ],
+    ids=["one partition", "the other", "taken back"],
+)
+def test_the_schema_is_dropped_beside_writers(ready: Database, statement: str, before: list[str]) -> None:
+    """Who has written to one partition goes on with another: nobody is a deadlock's victim."""
+    leaf, other = [
         leaf for (leaf,) in ready.fetch("select distinct k.tableoid::regclass::text from public.killmails as k limit 2")
     ]
-    rows = """
+    insert = f"""
     insert into {leaf} ("killmailId", "killmailTime", "victimCharacterId")
     select 9000001, k."killmailTime", 77 from {leaf} as k limit 1
     """
     with (
-        ready.connect(autocommit=False, options="-c deadlock_timeout=200ms") as writer,
-        ready.connect(options="-c deadlock_timeout=200ms") as dropping,
         ThreadPoolExecutor() as pool,
+        ready.connect(options="-c deadlock_timeout=200ms") as dropping,
+        ready.connect(autocommit=False, options="-c deadlock_timeout=200ms") as writer,
     ):
         heard = warnings(writer)
-        writer.execute(f"lock table {leaves[turned]} in row exclusive mode")  # as while a statement writes
+        for step in before:
+            writer.execute(step.format(leaf=leaf, other=other, insert=insert).encode())
         dropped = pool.submit(dropping.execute, statement)
         until_blocked(ready, dropping)
         sleep(2)  # until who drops has looked for a deadlock, or waits as long as ever
-        writer.execute(rows.format(leaf=leaves[not turned]).encode())
+        writer.execute(insert.encode())
         writer.commit()
         dropped.result()
     assert heard == []
     assert deadlocks(ready) == 0
     ready.load(SQL / "deploy.sql")  # the rights that belong to no database are back
+
+
+def test_a_partition_that_comes_meanwhile_is_locked_with_its_table(ready: Database) -> None:
+    """Who waits for the table has asked for its partitions before; whoever drops our schema would take the new one late."""
+    with (
+        ThreadPoolExecutor() as pool,
+        ready.connect(autocommit=False) as locking,
+        ready.connect(autocommit=False) as site,
+    ):
+        site.execute(
+            "create table public.killmails_new partition of public.killmails for values from ('1999-01-01') to ('1999-02-01')"
+        )
+        waiting = pool.submit(locking.execute, "select entity_stats.lock_with_retries('drop', 'public.killmails')")
+        until_blocked(ready, locking)
+        site.commit()
+        waiting.result()
+        modes = ready.fetch(
+            "select l.mode from pg_locks as l where l.pid = %s and l.relation = 'public.killmails_new'::regclass and l.granted",
+            [locking.info.backend_pid],
+        )
+    assert modes == [("AccessExclusiveLock",)]
 
 
 def test_restored_without_the_schema(ready: Database, databases: Any, tmp_path: Path) -> None:
