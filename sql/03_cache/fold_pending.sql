@@ -117,6 +117,24 @@ $$;
 comment on function entity_stats.fold_some(integer, bigint[]) is
 'Folds the next pending facts, about most, but those of except_parts; returns how many and, when the fold has failed, the parts that it tried, and why. No row: nothing is pending, or the cache is not folding.';
 
+create or replace procedure entity_stats.fold_ahead()
+language plpgsql
+as $$
+declare
+    waiting bigint := (select max(l.part) from entity_stats.ledger as l where not l.folded);
+begin
+    -- What comes from here on may come as fast as it is folded.
+    while exists (select from entity_stats.ledger as l where not l.folded and l.part <= waiting) loop
+        exit when (select s.failed is not null from entity_stats.fold_some(500, '{}') as s) is not false;
+        commit;
+    end loop;
+    commit;
+end
+$$;
+
+comment on procedure entity_stats.fold_ahead () is
+'For work in many steps each of which reads all that is pending: folds it first, as far as it can be folded. What cannot stays; fold_pending() says why. Call it with autocommit.';
+
 create or replace procedure entity_stats.fold_pending()
 language plpgsql
 as $$

@@ -29,6 +29,7 @@ begin
     perform entity_stats.require_source();
     commit; -- killmails are locked next
 
+    call entity_stats.fold_ahead();
     loop
         steps := entity_stats.move_window(period, target);
         commit;

@@ -8,7 +8,11 @@ declare
     done_to bigint;
 begin
     call entity_stats.require_autocommit('backfill_begin');
+    perform entity_stats.require_read_committed('backfill_begin');
     call entity_stats.look_at_source();
+    if rebuild then
+        call entity_stats.fold_ahead(); -- each step of the windows reads all that is pending
+    end if;
     perform entity_stats.hold_source(as_built => false);
 
     -- A rebuild of a ready cache moves its windows first, forward or back, step by step: then cutoffs stand still. Forward the

@@ -11,7 +11,6 @@ declare
     written bigint;
     total bigint := 0;
     seen bigint;
-    waiting bigint;
     first_build boolean;
 begin
     call entity_stats.require_autocommit('backfill_finish');
@@ -35,12 +34,9 @@ begin
         commit;
     end if;
 
-    -- Every range looks through what is pending: let that be little. What comes from here on may come as fast as it is folded.
-    select max(l.part) into waiting from entity_stats.ledger as l where not l.folded;
-    while not first_build and exists (select from entity_stats.ledger as l where not l.folded and l.part <= waiting) loop
-        exit when (select s.failed is not null from entity_stats.fold_some(500, '{}') as s) is not false;
-        commit;
-    end loop;
+    if not first_build then
+        call entity_stats.fold_ahead(); -- every range looks through what is pending
+    end if;
     commit;
 
     -- In small steps, because COMMITs wait for each of them at the gate; they grow, so that they catch up with any number of writers.

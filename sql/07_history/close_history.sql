@@ -17,10 +17,7 @@ begin
     commit;
 
     -- Each step reads all that is pending or late. Folded before folds keep what is late, most of it is neither.
-    while (select f.folded > 0 from entity_stats.fold_some(500, '{}') as f) loop
-        commit;
-    end loop;
-    commit;
+    call entity_stats.fold_ahead();
     perform entity_stats.make_room(to_day);
     commit;
     perform entity_stats.open_late(to_day);

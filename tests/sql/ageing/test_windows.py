@@ -90,6 +90,20 @@ def test_uneven_steps(past: Database) -> None:
     assert_exact(past)
 
 
+@pytest.mark.parametrize(
+    "statement", ["call entity_stats.age_windows()", "call entity_stats.backfill_begin(rebuild => true)"]
+)
+def test_pending_before_the_steps(past: Database, statement: str) -> None:
+    """What is pending is folded first: each step of a window reads all of it."""
+    with past.connect(user=WRITER) as writer:
+        writer.execute("insert into public.killmails select * from test.killmails(600, 2)")
+    assert pending(past) == 600
+    past.execute(statement)
+    assert pending(past) == 0
+    assert past.fetch("select * from entity_stats.differences()") == []
+    assert past.oracle() == []
+
+
 @pytest.mark.parametrize("period", ["90d", "30d", "14d"])
 def test_one_window_alone(past: Database, period: str) -> None:
     """A window that was aged far beyond the shorter ones: killmails count in each by its own cutoff, a few or many."""
