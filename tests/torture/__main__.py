@@ -129,20 +129,26 @@ class Torture:
 
     def _end(self, actors: Sequence[Actor], findings: list[str]) -> None:
         """Wait for all to end; who does not is ended, and that is a finding."""
-        deadline = time.monotonic() + TIMEOUT
-        for writer in [actor for actor in actors if isinstance(actor, Writer)]:
-            writer.join(max(0.0, deadline - time.monotonic()))
+        writers = [actor for actor in actors if isinstance(actor, Writer)]
+        self._join(writers)
         judgement.end_prepared(self.world.database)  # or whoever waits for their locks waits for ever
-        for actor in actors:
-            actor.join(max(0.0, deadline - time.monotonic()))
+        self._join(actors)  # as long again: only now they can go on
         for actor in [actor for actor in actors if actor.is_alive()]:
             rows = self.world.database.fetch(
-                "select a.query, a.wait_event, pg_terminate_backend(a.pid) from pg_stat_activity as a where a.application_name = %s",
+                "select a.query, a.wait_event, clock_timestamp() - a.query_start as since, pg_terminate_backend(a.pid) "
+                "from pg_stat_activity as a where a.application_name = %s",
                 [f"torture {actor.name}"],
             )
             findings.append(f"{actor.name} hung for {TIMEOUT} s: {rows}")
             actor.join(TIMEOUT)
         findings += [f"{actor.name} broke: {actor.crash!r}" for actor in actors if actor.crash]
+
+    @staticmethod
+    def _join(actors: Sequence[Actor]) -> None:
+        """Wait for actors to end, so long for all of them."""
+        deadline = time.monotonic() + TIMEOUT
+        for actor in actors:
+            actor.join(max(0.0, deadline - time.monotonic()))
 
     def _failures(self) -> list[str]:
         """What failed and must not, and the deadlocks with one of ours in it."""
