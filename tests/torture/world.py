@@ -115,9 +115,12 @@ NOBODY = 99
 #: The operators' role while it is renamed.
 AWAY = "torture_operator"
 
-#: Steps that end the cache's readiness -> what it says then. Whatever else it says is a finding.
-PARTITION = r"partition \S*killmails_hour_\d+ (was dropped with its killmails|went|came with killmails in it)"
+#: A partition that is dropped by now has a number only.
+PARTITION = (
+    r"partition (\S*killmails_hour_\d+ (was dropped with its killmails|went|came with killmails in it)|\d+ went)"
+)
 NOT_CAPTURED = "killmails were not captured: .*"
+#: Steps that end the cache's readiness -> what it says then. Whatever else it says is a finding.
 STALING = {
     "create partition": PARTITION,
     "truncate": PARTITION,
