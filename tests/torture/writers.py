@@ -341,4 +341,6 @@ class Writer(Actor):
             return "the site's policy"
         if "cached plan must not change result type" in message and begun & ALTERING:
             return "the table was changed"
+        if state == "XX000" and message.startswith("cache lookup failed for publication") and "publication" in begun:
+            return "a publication was dropped"
         return ""
