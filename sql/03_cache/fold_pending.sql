@@ -121,12 +121,15 @@ create or replace procedure entity_stats.fold_ahead()
 language plpgsql
 as $$
 declare
-    waiting bigint := (select max(l.part) from entity_stats.ledger as l where not l.folded);
+    waiting constant bigint := greatest(
+        (select max(l.part) from entity_stats.ledger as l where not l.folded), (select max(a.part) from entity_stats.aside as a)
+    );
 begin
-    -- What comes from here on may come as fast as it is folded.
-    while exists (select from entity_stats.ledger as l where not l.folded and l.part <= waiting) loop
+    loop
         exit when (select s.failed is not null from entity_stats.fold_some(500, '{}') as s) is not false;
         commit;
+        -- What is aside is in the ledger now. What comes from here on may come as fast as it is folded.
+        exit when not exists (select from entity_stats.ledger as l where not l.folded and l.part <= waiting);
     end loop;
     commit;
 end

@@ -37,7 +37,6 @@ begin
     if not first_build then
         call entity_stats.fold_ahead(); -- every range looks through what is pending
     end if;
-    commit;
 
     -- In small steps, because COMMITs wait for each of them at the gate; they grow, so that they catch up with any number of writers.
     loop

@@ -229,6 +229,18 @@ def test_pending_before_the_close(ready: Database) -> None:
     assert_history(ready)
 
 
+def test_aside_before_the_close(ready: Database) -> None:
+    """The same, where nothing is pending but killmails that were set aside."""
+    with ready.connect(user=WRITER) as writer, ready.connect(autocommit=False) as holder:
+        holder.execute("lock table entity_stats.ledger in access exclusive mode")
+        writer.execute("insert into public.killmails select * from test.killmails(20, 3)")
+        holder.rollback()
+    assert pending(ready) == ready.value("select count(*) from entity_stats.aside") == 20
+    fill(ready, 2)
+    assert pending(ready) == 0
+    assert_history(ready)
+
+
 @SHAPES
 def test_amid_writers(ready: Database) -> None:
     """Filled and closed amid writers of all isolation levels, late killmails and pending facts."""
