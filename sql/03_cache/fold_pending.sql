@@ -125,6 +125,7 @@ declare
         (select max(l.part) from entity_stats.ledger as l where not l.folded), (select max(a.part) from entity_stats.aside as a)
     );
 begin
+    call entity_stats.require_autocommit('fold_ahead');
     loop
         exit when (select s.failed is not null from entity_stats.fold_some(500, '{}') as s) is not false;
         commit;

@@ -10,9 +10,6 @@ begin
     call entity_stats.require_autocommit('backfill_begin');
     perform entity_stats.require_read_committed('backfill_begin');
     call entity_stats.look_at_source();
-    if rebuild then
-        call entity_stats.fold_ahead(); -- each step of the windows reads all that is pending
-    end if;
     perform entity_stats.hold_source(as_built => false);
 
     -- A rebuild of a ready cache moves its windows first, forward or back, step by step: then cutoffs stand still. Forward the
@@ -22,6 +19,8 @@ begin
         and (select s.status = 'ready' and not s.retaining from entity_stats.state as s)
         and not exists (select from public.entity_stats_invalidation)
     then
+        commit; -- killmails are locked next
+        call entity_stats.fold_ahead(); -- each step of the windows reads all that is pending
         for todo in
             select w.period, w.target
             from (
