@@ -1,5 +1,22 @@
--- What the cache does not contain yet. Facts set aside are read back with the types that killmails have now; while there are none, nothing
--- asks for those types, which would lock killmails.
+-- What the cache does not contain yet.
+create or replace function entity_stats.pending_parts()
+returns table (xid xid8, "capturedAt" timestamptz, reason text, killmails integer)
+language sql stable
+begin atomic
+    select l.xid, l."capturedAt", l.reason, l.killmails
+    from entity_stats.ledger as l
+    where not l.folded
+    union all
+    select a.xid, a."capturedAt", a.reason, 1
+    from entity_stats.aside as a
+    where a.killmail ->> 'killmailTime' is not null; -- no window has it
+end;
+
+comment on function entity_stats.pending_parts() is
+'How many killmails are pending, since when and why, whatever has become of killmails: what tells that something has asks this.';
+
+-- Facts set aside are read back with the types that killmails have now; while there are none, nothing asks for those types, which would
+-- lock killmails. A plan that is kept would go on with a table that is gone: planned each time.
 create or replace function entity_stats.facts_aside()
 returns table (part bigint, xid xid8, "capturedAt" timestamptz, fact entity_stats.fact, reason text)
 language plpgsql stable security definer -- views of readers call it, who have no right on whole killmails
@@ -9,21 +26,22 @@ set jit = off
 as $$
 begin
     if exists (select from entity_stats.aside) then
-        return query
-        select
-            a.part,
-            a.xid,
-            a."capturedAt",
-            row(
-                a.weight, k."killmailTime",
-                k."topAttackerCharacterId", k."topAttackerCorporationId", k."topAttackerAllianceId",
-                k."victimCharacterId", k."victimCorporationId", k."victimAllianceId",
-                a.weight * entity_stats.isk(k."totalValue"), k.solo, k.npc
-            )::entity_stats.fact as fact,
-            a.reason
-        from entity_stats.aside as a
-        cross join lateral jsonb_populate_record(null::public.killmails, a.killmail) as k
-        where k."killmailTime" is not null;
+        return query execute $facts$
+            select
+                a.part,
+                a.xid,
+                a."capturedAt",
+                row(
+                    a.weight, k."killmailTime",
+                    k."topAttackerCharacterId", k."topAttackerCorporationId", k."topAttackerAllianceId",
+                    k."victimCharacterId", k."victimCorporationId", k."victimAllianceId",
+                    a.weight * entity_stats.isk(k."totalValue"), k.solo, k.npc
+                )::entity_stats.fact as fact,
+                a.reason
+            from entity_stats.aside as a
+            cross join lateral jsonb_populate_record(null::public.killmails, a.killmail) as k
+            where k."killmailTime" is not null
+        $facts$;
     end if;
 end
 $$;

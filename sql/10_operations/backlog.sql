@@ -10,7 +10,7 @@ begin atomic
         count(distinct p.xid) as transactions,
         sum(p.killmails) as killmails,
         min(p."capturedAt") as oldest
-    from entity_stats.pending_facts() as p
+    from entity_stats.pending_parts() as p
     group by p.reason
     order by min(p."capturedAt");
 end;

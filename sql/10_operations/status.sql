@@ -58,7 +58,7 @@ begin atomic
             (select w.cutoff from entity_stats.time_window as w where w.period = '90d') as "cutoff90d",
             (select w.cutoff from entity_stats.time_window as w where w.period = '30d') as "cutoff30d",
             (select w.cutoff from entity_stats.time_window as w where w.period = '14d') as "cutoff14d",
-            (select coalesce(sum(p.killmails), 0)::bigint from entity_stats.pending_facts() as p) as pending
+            (select coalesce(sum(p.killmails), 0)::bigint from entity_stats.pending_parts() as p) as pending
         from (values (true)) as one (single)
         left join entity_stats.state as s on one.single = s.single
         left join lateral (

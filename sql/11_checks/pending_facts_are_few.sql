@@ -6,7 +6,7 @@ from (
     select
         sum(f.killmails) as pending,
         min(f."capturedAt") as since
-    from entity_stats.pending_facts() as f
+    from entity_stats.pending_parts() as f
 ) as p
 where p.pending >= 100000;
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import ANY
 
 import psycopg
 import pytest
@@ -261,6 +262,47 @@ def test_it_goes_while_somebody_waits_for_it(ready: Database, change: str, said:
         site.commit()
         with pytest.raises(psycopg.errors.InvalidTableDefinition, match=said):
             held.result()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("alter table public.killmails rename column solo to alone", "column solo of killmails is gone"),
+        ("alter table public.killmails drop column solo", "column solo of killmails is gone"),
+        (
+            SWAP + "drop table public.killmails_before cascade",
+            "killmails is another table since the cache was deployed",
+        ),
+        ("drop table public.killmails cascade", "table public.killmails is gone"),
+    ],
+    ids=["renamed column", "dropped column", "another table", "no table"],
+)
+def test_it_changes_while_killmails_are_aside(ready: Database, change: str, said: str) -> None:
+    """What says so does not need their types, nor do sessions go on with those of a table that is gone."""
+    said_by = (
+        "select s.status, s.reason, s.pending from entity_stats.status() as s",
+        "select s.status, s.explanation, s.pending from public.get_stats_cache_summary() as s",
+    )
+    explain = "select * from public.explain_entity_stats(1, 'alliance', 'all')"
+    with ready.connect(autocommit=False) as holder, ready.connect(user=WRITER) as writer:
+        holder.execute("lock table entity_stats.ledger in access exclusive mode")
+        writer.execute("insert into public.killmails select * from test.killmails(5, 2, '0', '1 hour')")
+    with ready.connect() as session:
+        for query in said_by:
+            assert session.execute(query.encode()).fetchall() == [("ready", ANY, 5)]
+        session.execute(explain.encode())
+        ready.execute(change)
+        for query in said_by:
+            [(found, reason, waiting)] = session.execute(query.encode()).fetchall()
+            assert (found, waiting) == ("stale", 5)
+            assert said in reason
+        assert session.execute("select b.killmails from entity_stats.backlog() as b").fetchall() == [(5,)]
+        if "another table" in said:
+            assert len(session.execute(explain.encode()).fetchall()) > 1
+    if "rename column" in change:
+        ready.execute("alter table public.killmails rename column alone to solo")
+        assert pending(ready) == 5
+        assert_exact(ready)
 
 
 # Partitions ---------------------------------------------------------------------------------------------------------------

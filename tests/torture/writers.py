@@ -320,6 +320,13 @@ class Writer(Actor):
         if state == "40001" and step == "transaction" and self.level == "serializable":
             return "isolation: nobody else touches its killmails, but pages are locked"
         if (
+            message == "could not serialize access due to concurrent update"
+            and not error.diag.context
+            and self.level == "repeatable read"
+            and begun & ALTERING
+        ):
+            return "isolation: ON CONFLICT meets killmails that were rewritten after its snapshot"
+        if (
             state == "40001"
             and self.level != "read committed"
             and re.match(r'SQL statement "DELETE FROM (ONLY )?"public"\."killmails"', error.diag.context or "")
