@@ -14,7 +14,16 @@ import pytest
 from local.server import EmbeddedServer
 from tests.conftest import TIMEZONE
 from tests.fixtures.database import SQL, WRITER, Database, Databases
-from tests.fixtures.worlds import KILLMAILS, WITHOUT_EVENT_TRIGGERS, Worlds, assert_exact, pending, rows_of, until
+from tests.fixtures.worlds import (
+    KILLMAILS,
+    WITHOUT_EVENT_TRIGGERS,
+    Worlds,
+    assert_exact,
+    ledger_locked,
+    pending,
+    rows_of,
+    until,
+)
 from tests.sql.checks.claims import claim
 
 LOOK = "call entity_stats.look_at_source()"
@@ -241,17 +250,17 @@ def test_dropped(ready: Database) -> None:
     assert_nothing_is_written(ready, "table public.killmails is gone")
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (
-            SWAP + "drop table public.killmails_before cascade",
-            "killmails is another table since the cache was deployed",
-        ),
-        ("drop table public.killmails cascade", "table public.killmails is gone"),
-    ],
-    ids=["another table", "none"],
-)
+#: How the table that was killmails goes, and what is said of it.
+GOES = {
+    "another table": (
+        SWAP + "drop table public.killmails_before cascade",
+        "killmails is another table since the cache was deployed",
+    ),
+    "none": ("drop table public.killmails cascade", "table public.killmails is gone"),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), GOES.values(), ids=GOES)
 def test_it_goes_while_somebody_waits_for_it(ready: Database, change: str, said: str) -> None:
     """What has waited for the table that was killmails says what has become of it."""
     between_tries = "select wait_event is not distinct from 'PgSleep' from pg_stat_activity where pid = %s"
@@ -269,13 +278,9 @@ def test_it_goes_while_somebody_waits_for_it(ready: Database, change: str, said:
     [
         ("alter table public.killmails rename column solo to alone", "column solo of killmails is gone"),
         ("alter table public.killmails drop column solo", "column solo of killmails is gone"),
-        (
-            SWAP + "drop table public.killmails_before cascade",
-            "killmails is another table since the cache was deployed",
-        ),
-        ("drop table public.killmails cascade", "table public.killmails is gone"),
+        *GOES.values(),
     ],
-    ids=["renamed column", "dropped column", "another table", "no table"],
+    ids=["renamed column", "dropped column", *GOES],
 )
 def test_it_changes_while_killmails_are_aside(ready: Database, change: str, said: str) -> None:
     """What says so does not need their types, nor do sessions go on with those of a table that is gone."""
@@ -284,8 +289,7 @@ def test_it_changes_while_killmails_are_aside(ready: Database, change: str, said
         "select s.status, s.explanation, s.pending from public.get_stats_cache_summary() as s",
     )
     explain = "select * from public.explain_entity_stats(1, 'alliance', 'all')"
-    with ready.connect(autocommit=False) as holder, ready.connect(user=WRITER) as writer:
-        holder.execute("lock table entity_stats.ledger in access exclusive mode")
+    with ledger_locked(ready), ready.connect(user=WRITER) as writer:
         writer.execute("insert into public.killmails select * from test.killmails(5, 2, '0', '1 hour')")
     with ready.connect() as session:
         for query in said_by:

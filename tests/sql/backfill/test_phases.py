@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from tests.fixtures.database import SQL, Database
-from tests.fixtures.worlds import assert_exact, until, until_blocked
+from tests.fixtures.worlds import assert_exact, ledger_locked, until, until_blocked
 
 #: Divides the characters of a first build that has begun into so many parts.
 IN_PARTS = """
@@ -62,8 +62,7 @@ def test_set_aside_amid_the_phases(source: Database, rebuild: bool) -> None:
         source.execute("call entity_stats.backfill()")
 
     def set_aside(seed: int) -> None:
-        with source.connect(autocommit=False) as holder, source.connect() as writer:
-            holder.execute("lock table entity_stats.ledger in access exclusive mode")
+        with ledger_locked(source), source.connect() as writer:
             writer.execute("insert into public.killmails select * from test.killmails(30, %s)", [seed])
             writer.execute('update public.killmails set "totalValue" = 77 where "killmailId" %% 7 = %s', [seed])
         assert source.value("select count(*) from entity_stats.aside") >= 30

@@ -18,6 +18,7 @@ from tests.fixtures.worlds import (
     drift,
     fold_pending,
     killed,
+    ledger_locked,
     pending,
     until,
     until_blocked,
@@ -204,8 +205,7 @@ def test_pending_at_the_close(ready: Database) -> None:
         writer.execute("set entity_stats.fold = 'deferred'")
         writer.execute("insert into public.killmails select * from test.killmails(80, 2, '0', '9 days')")
         writer.execute("""delete from public.killmails where "killmailId" % 6 = 0""")
-        with ready.connect(autocommit=False) as holder:
-            holder.execute("lock table entity_stats.ledger in access exclusive mode")
+        with ledger_locked(ready):
             writer.execute("insert into public.killmails select * from test.killmails(20, 3, '0', '9 days')")
     assert ready.value("select count(*) from entity_stats.aside") > 0
     # As when they come after close_history() has folded what was pending.
@@ -231,10 +231,8 @@ def test_pending_before_the_close(ready: Database) -> None:
 
 def test_aside_before_the_close(ready: Database) -> None:
     """The same, where nothing is pending but killmails that were set aside."""
-    with ready.connect(user=WRITER) as writer, ready.connect(autocommit=False) as holder:
-        holder.execute("lock table entity_stats.ledger in access exclusive mode")
+    with ledger_locked(ready), ready.connect(user=WRITER) as writer:
         writer.execute("insert into public.killmails select * from test.killmails(20, 3)")
-        holder.rollback()
     assert pending(ready) == ready.value("select count(*) from entity_stats.aside") == 20
     fill(ready, 2)
     assert pending(ready) == 0

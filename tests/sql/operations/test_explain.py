@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.fixtures.database import RECOUNT, WRITER, Database
-from tests.fixtures.worlds import Worlds, assert_exact, fold_pending, pending
+from tests.fixtures.worlds import Worlds, assert_exact, fold_pending, ledger_locked, pending
 
 #: Entities and figures that are not explained: in three ways of counting, and by what is cached and pending.
 UNEXPLAINED = f"""
@@ -86,8 +86,7 @@ def test_at_every_stop(worlds: Worlds) -> None:
 
 
 def test_what_is_aside_is_pending(ready: Database) -> None:
-    with ready.connect(autocommit=False) as holder, ready.connect(user=WRITER) as writer:
-        holder.execute("lock table entity_stats.ledger in access exclusive mode")
+    with ledger_locked(ready), ready.connect(user=WRITER) as writer:
         writer.execute("insert into public.killmails select * from test.killmails(5, 2, '0', '1 hour')")
     assert ready.value("select count(*) from entity_stats.aside") == 5
     assert_explained(ready)
